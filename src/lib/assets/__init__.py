@@ -1,0 +1,1 @@
+"""What a notebook reads at run time: a paper's `paper.yml`, measurements, weights."""

@@ -1,0 +1,1 @@
+"""Procedural worlds, bundled and real pictures, all as Hugging Face datasets."""

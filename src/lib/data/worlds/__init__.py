@@ -1,0 +1,1 @@
+"""Deterministic scene generators: `name(n, seed, **options) -> datasets.Dataset`."""

@@ -1,0 +1,1 @@
+"""House style, plots and widgets that work without a kernel."""

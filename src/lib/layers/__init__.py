@@ -1,0 +1,1 @@
+"""Building blocks used by two chapters or more; they import nothing else of ours."""

@@ -1,0 +1,1 @@
+"""What is measured: multiply-adds, accuracy, intervals over seeds."""

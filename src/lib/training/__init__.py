@@ -1,0 +1,1 @@
+"""Seeds, averaged weights, schedules, checkpoints and progress; no trainer class."""
