@@ -82,7 +82,9 @@ def stages(quick: bool = False) -> list[Stage]:
     from tools.notebooks import NBVAL_ARGS
 
     tests = ["-m", "pytest", "tests", "--ignore=tests/site", *WORKERS]
-    notebooks = changed_notebooks() if quick else sorted(ROOT.glob("chapters/*/*.ipynb"))
+    notebooks = (
+        changed_notebooks() if quick else sorted(ROOT.glob("chapters/*/*.ipynb"))
+    )
     names = [str(path.relative_to(ROOT)) for path in notebooks]
     chosen = [
         Stage("lint", ["-m", "ruff", "check"]),
