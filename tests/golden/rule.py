@@ -1,0 +1,95 @@
+"""Weights and inputs by rule, and the check of a recorded summary.
+
+A file here holds numbers that the authors' code of a paper gave on weights made by
+`weights`. Our network gets the same weights through its loader for official
+checkpoints and must give the same numbers.
+"""
+
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+HERE = Path(__file__).parent
+RTOL, ATOL = 1e-4, 1e-5
+
+
+def load(name: str) -> dict[str, Any]:
+    """Read one recorded file by its name without suffix."""
+    return json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def value(key: str, shape: list[int]) -> np.ndarray:
+    """Make a tensor from its official key and shape alone."""
+    if key.endswith("num_batches_tracked"):
+        return np.zeros(shape, np.int64)
+    seed = zlib.crc32(key.encode()) & 0x7FFFFFFF
+    r = np.random.RandomState(seed)
+    z = np.asarray(r.standard_normal(tuple(shape))).astype(np.float32)
+    if key.endswith("running_var"):
+        v = 1 + 0.1 * np.abs(z)
+    elif key.endswith("running_mean"):
+        v = 0.1 * z
+    elif z.ndim == 1 and key.endswith("weight"):
+        v = 1 + 0.1 * z
+    elif key.endswith("bias"):
+        v = 0.1 * z
+    elif z.ndim >= 2:
+        v = z / np.sqrt(z.size / shape[0])
+    else:
+        v = 0.1 * z
+    return v.astype(np.float32)
+
+
+def weights(golden: dict[str, Any]) -> dict[str, Tensor]:
+    """Make the official state dict of a recorded file."""
+    skip = set(golden.get("left_as_constructed", ()))
+    return {
+        key: torch.from_numpy(value(key, shape))
+        for key, shape in golden["state"]
+        if key not in skip
+    }
+
+
+def inputs(golden: dict[str, Any]) -> Tensor:
+    """Make the input of a recorded file."""
+    shape = golden["input"]["shape"]
+    r = np.random.RandomState(0)
+    if ".rand(" in golden["input"]["rule"]:
+        return torch.from_numpy(r.rand(*shape).astype(np.float32))
+    return torch.from_numpy(r.standard_normal(shape).astype(np.float32))
+
+
+def pairs(summary: dict[str, Any], tensor: Tensor) -> Iterator[tuple[Any, Any]]:
+    """Yield computed and recorded numbers of one summary, side by side."""
+    a = tensor.detach().double().contiguous().numpy()
+    if list(a.shape) != summary["shape"]:
+        raise AssertionError(f"shape {list(a.shape)}, recorded {summary['shape']}")
+    f = a.reshape(-1)
+    yield f.mean(), summary["mean"]
+    yield f.std(), summary["std"]
+    yield f.min(), summary["min"]
+    yield f.max(), summary["max"]
+    yield f[:32], summary["first"]
+    yield f[summary["probe"]["index"]], summary["probe"]["value"]
+
+
+def excess(summary: dict[str, Any], tensor: Tensor) -> float:
+    """Return the largest deviation in units of the tolerance; up to 1 is equal."""
+    worst = 0.0
+    for got, want in pairs(summary, tensor):
+        want = np.asarray(want)
+        ratio = np.abs(got - want) / (ATOL + RTOL * np.abs(want))
+        worst = max(worst, float(np.max(ratio)))
+    return worst
+
+
+def check(summary: dict[str, Any], tensor: Tensor) -> None:
+    """Fail unless every number of a summary agrees within the tolerance."""
+    for got, want in pairs(summary, tensor):
+        np.testing.assert_allclose(got, want, rtol=RTOL, atol=ATOL)
