@@ -83,3 +83,8 @@ set-repository: set-up  ## give the book another address: URL=https://github.com
 
 clean:  ## remove the built site and the environment
 	rm -rf _build $(VENV)
+
+.DEFAULT:
+	@echo 'There is no target "$@"; `make help` lists them.' >&2; exit 2
+
+Makefile: ;
