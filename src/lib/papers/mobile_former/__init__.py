@@ -20,7 +20,11 @@ from lib.papers.mobile_former.model import (
     trace,
     widen,
 )
-from lib.papers.mobile_former.official import load_official, translate
+from lib.papers.mobile_former.official import (
+    load_official,
+    official_outputs,
+    translate,
+)
 
 __all__ = [
     "NANO",
@@ -38,6 +42,7 @@ __all__ = [
     "initialise",
     "load_official",
     "mobile_former",
+    "official_outputs",
     "trace",
     "translate",
     "widen",

@@ -448,7 +448,8 @@ def trace(model: Backbone, x: Tensor) -> list[BlockTrace]:
     steps = []
     for block in blocks:
         to_former = to_mobile = None
-        image, tokens = seen[block][1]
+        # A view of a parameter wants a gradient even here, hence the detach.
+        image, tokens = (part.detach() for part in seen[block][1])
         if block.to_former is not None:
             logits = block.to_former.logits(*seen[block.to_former][0])
             size = logits.shape[-2:]

@@ -114,9 +114,10 @@ def load_official(
     if isinstance(source, str | Path):
         # The released checkpoints hold their command line beside the weights.
         with torch.serialization.safe_globals([argparse.Namespace]):
-            source = torch.load(source, map_location="cpu", weights_only=True)
-    assert isinstance(source, Mapping)
-    state = source.get("state_dict", source)
+            content = torch.load(source, map_location="cpu", weights_only=True)
+    else:
+        content = source
+    state = content.get("state_dict", content)
     state = {key.removeprefix("module."): value for key, value in state.items()}
     ours, own = translate(state), model.state_dict()
     theirs = dict(zip(ours, state, strict=True))  # our key -> official key
@@ -132,3 +133,32 @@ def load_official(
         raise ValueError(f"source does not fit the model; keys {'; '.join(found)}")
     model.load_state_dict(ours)
     return model
+
+
+@torch.no_grad()
+def official_outputs(model: MobileFormer, x: Tensor) -> dict[str, Tensor]:
+    """Return what the official submodules would, by their names.
+
+    Args:
+        model: a network with head and tokens, in eval mode.
+        x: pictures (B, 3, H, W).
+
+    Returns:
+        Maps (B, C, H, W), tokens in the official order (M, B, d), the logits of the
+        last look (B, heads, M, H, W), the hidden layer of the head, and "output".
+    """
+    if model.look is None or model.head is None:
+        raise ValueError("model: has no head or no bridge; build it with both")
+    found = {"stem": model.stem(x)}
+    for i, step in enumerate(model.trace(x)):
+        found[f"features.{i}[0]"] = step.image
+        found[f"features.{i}[1]"] = step.tokens.transpose(0, 1)
+    tokens = model.look(step.image, step.tokens)
+    found["local_global[0]"] = tokens.transpose(0, 1)
+    found["local_global[1]"] = model.look.logits(step.image, step.tokens)
+    hook = model.head.hidden.register_forward_hook(
+        lambda module, inputs, output: found.update({"classifier.fc": output})
+    )
+    found["output"] = model.head(step.image, tokens)
+    hook.remove()
+    return found
