@@ -15,7 +15,6 @@ export PYTHON TORCH
 
 FOLDERS  := $(sort $(notdir $(patsubst %/,%,$(dir $(wildcard chapters/*/*.ipynb)))))
 CHAPTERS := $(shell printf '%s\n' $(FOLDERS) | sed 's/^[0-9]*_//')
-FOLDER    = $(filter %_$(NAME),$(FOLDERS))
 
 # $(call named,target): stop with one sentence unless NAME is a chapter's.
 named = $(if $(strip $(NAME)),,$(error `make $(1)` needs a chapter's name: \
@@ -25,8 +24,8 @@ chapter named "$(NAME)"; chapters: $(CHAPTERS)))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help set-up book test check lab serve chapter sync claims results bench \
-	pins set-repository clean
+.PHONY: help set-up book test check lab serve chapter student sync claims results \
+	bench pins set-repository clean
 
 help:  ## list the targets
 	@echo 'Papers, Built: make TARGET'
@@ -56,7 +55,10 @@ serve: set-up  ## show the built site at http://localhost:8000 (PORT=...)
 chapter:  ## execute one chapter's notebooks and store the outputs: NAME=mobile_former
 	@$(call named,chapter):
 	@sh tools/set_up.sh $(VENV)
-	@$(PY) tools/execute.py chapters/$(FOLDER)/*.ipynb
+	@$(PY) tools/execute.py --name $(NAME)
+
+student: set-up  ## write the students' notebooks without solutions: [NAME=...]
+	@$(PY) tools/student.py $(if $(NAME),--name "$(NAME)")
 
 sync: set-up  ## write sources of lib into the notebooks and refresh generated text
 	@$(PY) tools/sync.py
@@ -79,7 +81,7 @@ pins: set-up  ## resolve tools/requirements.in into requirements.txt again
 	@$(PY) tools/make_pins.py
 
 set-repository: set-up  ## give the book another address: URL=https://github.com/NAME/REPO
-	@$(PY) tools/make_repository.py "$(URL)"
+	@$(PY) tools/bootstrap.py set-repository "$(URL)"
 
 clean:  ## remove the built site and the environment
 	rm -rf _build $(VENV)

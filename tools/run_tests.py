@@ -82,10 +82,9 @@ def stages(quick: bool = False) -> list[Stage]:
     from tools.notebooks import NBVAL_ARGS
 
     tests = ["-m", "pytest", "tests", "--ignore=tests/site", *WORKERS]
-    notebooks = (
-        changed_notebooks() if quick else sorted(ROOT.glob("chapters/*/*.ipynb"))
-    )
-    names = [str(path.relative_to(ROOT)) for path in notebooks]
+    names = ["chapters"]
+    if quick:
+        names = [str(path.relative_to(ROOT)) for path in changed_notebooks()]
     chosen = [
         Stage("lint", ["-m", "ruff", "check"]),
         Stage("format", ["-m", "ruff", "format", "--check"]),
@@ -179,16 +178,12 @@ def main(arguments: list[str] | None = None) -> int:
         if name not in known:
             parser.error(f"there is no stage {name!r}; stages: {', '.join(known)}")
     ran = [stage for stage in ran if not options.stage or stage.name in options.stage]
-    notebooks = {path: content(path) for path in ROOT.glob("chapters/*/*.ipynb")}
+    every = ROOT.glob("chapters/*/*.ipynb")
+    before = {p: content(p) for p in (changed_notebooks() if options.quick else every)}
     for stage in ran:
         stage.run()
         if stage.name == "notebooks" and not stage.failed:
-            record_green(
-                path
-                for path in notebooks
-                if str(path.relative_to(ROOT)) in stage.command
-                and content(path) == notebooks[path]
-            )
+            record_green(path for path in before if before[path] == content(path))
     print(summary(ran))
     return int(any(stage.failed for stage in ran))
 

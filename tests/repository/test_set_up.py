@@ -1,8 +1,7 @@
 """Setting up: which Python, once only, nothing half done, no CUDA by accident."""
 
-import os
+import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,19 @@ case "$1 $2" in
     [ -z "${{BREAK:-}}" ] || exit 130 ;;
 esac
 """
-Run = Callable[..., subprocess.CompletedProcess[str]]
+TOOLS = (
+    "sh",
+    "dirname",
+    "cat",
+    "cksum",
+    "rm",
+    "mkdir",
+    "cp",
+    "mv",
+    "sed",
+    "tr",
+    "uname",
+)
 
 
 class Place:
@@ -44,10 +55,9 @@ class Place:
     def run(self, **variables: str) -> subprocess.CompletedProcess[str]:
         """Set up with just these variables and no other Python to be found."""
         self.log.write_text("")
-        for name in ("dirname", "cat", "cksum", "rm", "mkdir", "cp", "mv", "sed"):
-            self._tool(name)
-        for name in ("sh", "tr", "uname"):
-            self._tool(name)
+        for name in TOOLS:
+            if not (self.bin / name).exists():
+                (self.bin / name).symlink_to(shutil.which(name) or name)
         return subprocess.run(
             ["sh", "tools/set_up.sh", ".venv"],
             cwd=self.checkout,
@@ -55,15 +65,6 @@ class Place:
             capture_output=True,
             text=True,
         )
-
-    def _tool(self, name: str) -> None:
-        if not (self.bin / name).exists():
-            found = next(
-                Path(folder, name)
-                for folder in os.defpath.split(":") + ["/usr/bin"]
-                if Path(folder, name).is_file()
-            )
-            (self.bin / name).symlink_to(found)
 
     @property
     def done(self) -> list[str]:
