@@ -1,0 +1,1 @@
+"""The maintainers' workshop; readers need none of it."""
