@@ -11,6 +11,7 @@ from lib import assets
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN = "<!-- chapters: written by tools/make_readme.py -->\n"
 END = "<!-- end of chapters -->\n"
+WORDS = ("reproduced", "explained", "not computable")
 
 
 def state(paper: assets.Paper) -> str:
@@ -18,10 +19,9 @@ def state(paper: assets.Paper) -> str:
     if paper.state == "planned":
         return "planned"
     states = [row.state for row in paper.ledger]
-    rows = f"{states.count('reproduced')} of {len(states)} published values reproduced"
-    if explained := states.count("explained"):
-        rows += f", {explained} explained"
-    return f"{'complete' if paper.state == 'complete' else 'built'}: {rows}"
+    counts = [f"{states.count(word)} {word}" for word in WORDS if word in states]
+    said = "built" if paper.state == "built" else "complete"
+    return f"{said}; of {len(states)} published values {', '.join(counts)}"
 
 
 def table(root: Path = ROOT) -> str:

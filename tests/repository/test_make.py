@@ -1,5 +1,6 @@
 """The Makefile: its help, its targets, and what it says to a wrong call."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -14,10 +15,13 @@ TARGETS = {
 
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run make in a folder as a user would."""
+    """Run make in a folder as a user would, not as a part of another make."""
+    outer = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES")
+    environment = {k: v for k, v in os.environ.items() if k not in outer}
     return subprocess.run(
         ["make", "--no-print-directory", *arguments],
         cwd=folder,
+        env=environment,
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,

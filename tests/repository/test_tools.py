@@ -48,9 +48,9 @@ def test_a_stale_readme_is_found(
         (
             "built",
             ["reproduced", "explained", "not computable"],
-            "built: 1 of 3 published values reproduced, 1 explained",
+            "built; of 3 published values 1 reproduced, 1 explained, 1 not computable",
         ),
-        ("complete", ["reproduced"], "complete: 1 of 1 published values reproduced"),
+        ("complete", ["reproduced"], "complete; of 1 published values 1 reproduced"),
     ],
 )
 def test_a_chapters_state_in_words(state: str, rows: list[str], said: str) -> None:
