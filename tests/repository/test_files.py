@@ -18,7 +18,8 @@ TOP = {
 ROOMS = ("book", "chapters", "src/lib", "tests", "tools")
 LARGEST = 1_500_000  # bytes; weights are limited for each chapter, see budgets
 WEIGHTS = 4_000_000
-# Folders of one machine; a place inside an address or another path is none.
+# Folders of one machine; a place inside an address or another path is none, and `me`
+# is nobody.
 MACHINE = re.compile(r"(?<![\w.~}$-])/(?:home|root|Users|work|opt|mnt)/[\w.-]+")
 # Hosts that serve packages, put together here so that this file names none.
 REGISTRIES = [
@@ -48,7 +49,8 @@ def text(path: Path) -> str:
 
 def machine_places(said: str) -> list[str]:
     """Return the absolute paths of one machine that a text names."""
-    return MACHINE.findall(said)
+    nobody = "/home" + "/me"
+    return [place for place in MACHINE.findall(said) if place != nobody]
 
 
 def registries(said: str) -> list[str]:
