@@ -97,7 +97,7 @@ def test_contrast_is_symmetric_and_in_range(a: int, b: int) -> None:
 
 @pytest.mark.parametrize("bad", ["red", "#12345", "1d5c99", "#gggggg", ""])
 def test_a_wrong_colour_is_named(bad: str) -> None:
-    with pytest.raises(ValueError, match="colour=.*six hexadecimal digits"):
+    with pytest.raises(ValueError, match=r"colour=.*six hexadecimal digits"):
         luminance(bad)
 
 

@@ -4,6 +4,8 @@ The site writes its style sheet from `css_variables`; matplotlib gets the same v
 through `lib.figures.style`.
 """
 
+from collections.abc import Mapping, Sequence
+
 PALETTE: dict[str, dict[str, str]] = {
     "light": {
         "paper": "#fbfaf6",  # the page
@@ -85,3 +87,25 @@ def text_on(background: str) -> str:
     """Return white or ink, whichever reads better on `background`."""
     choices = (PALETTE["light"]["surface"], PALETTE["light"]["ink"])
     return max(choices, key=lambda colour: contrast(colour, background))
+
+
+def part_colours(
+    parts: Sequence[str], colours: Mapping[str, str] | None = None
+) -> list[str]:
+    """Return one colour for each part of a whole.
+
+    Args:
+        parts: 1 to 7 names.
+        colours: name -> colour for those that should keep one; the others take the
+            series colours that are left, in order.
+
+    Raises:
+        ValueError: no parts, or more than there are series colours.
+    """
+    if not 1 <= len(parts) <= len(SERIES):
+        raise ValueError(
+            f"parts has {len(parts)} names; allowed are 1 to {len(SERIES)}"
+        )
+    fixed = {part: colours[part] for part in parts if colours and part in colours}
+    left = iter([colour for colour in SERIES if colour not in fixed.values()])
+    return [fixed[part] if part in fixed else next(left) for part in parts]

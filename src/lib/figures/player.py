@@ -18,7 +18,7 @@ from itertools import product
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from lib.figures.palette import PALETTE, SERIES
+from lib.figures.palette import PALETTE, part_colours
 from lib.figures.show import checked_alt
 
 if TYPE_CHECKING:
@@ -115,15 +115,10 @@ def frame_png(frame: Frame, limit: int = FRAME_LIMIT) -> bytes:
 
 
 def _encode(picture: Image.Image, limit: int) -> bytes:
-    from PIL import Image
-
-    from lib.figures.style import png_bytes
+    from lib.figures.style import few_colours, png_bytes
 
     for colours in (128, 64, 32, 16):
-        few = picture.quantize(
-            colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
-        )
-        data = png_bytes(few)
+        data = png_bytes(few_colours(picture, colours))
         if len(data) <= limit:
             return data
     raise ValueError(
@@ -159,8 +154,9 @@ def _row(label: str, values: Sequence[str], start: int, extra: str = "") -> str:
         f'<div class="pb-row"><label><span>{name}</span>'
         f'<input type="range" min="0" max="{len(values) - 1}" step="1" value="{start}" '
         f'autocomplete="off" data-values="{data}" aria-valuetext="{value}"></label>'
-        f'<output aria-label="{name}, value">{value}</output>'
-        f"{step('stepDown', 'Previous', '‹')}{step('stepUp', 'Next', '›')}{extra}</div>"
+        f'<output aria-label="{name}, value">{value}</output><div class="pb-buttons">'
+        f"{step('stepDown', 'Previous', '‹')}{step('stepUp', 'Next', '›')}{extra}"
+        "</div></div>"
     )
 
 
@@ -230,8 +226,10 @@ class _Widget:
         )
         return (
             f'<figure class="pb-player"{anchor} aria-label="{escape(self.label)}"'
-            f'{self._data()} oninput="{_READ}{self._update}"><style>{_style_sheet()}</style>'
-            f'<div class="pb-card">{self._body()}</div>{rows}{caption}</figure>'
+            f'{self._data()} oninput="{_READ}{self._update}">'
+            f"<style>{_style_sheet()}</style>"
+            f'<div class="pb-card">{self._body()}</div>'
+            f'<div class="pb-controls">{rows}</div>{caption}</figure>'
         )
 
 
@@ -407,9 +405,11 @@ class BarPlayer(_Widget):
         name: the figure's anchor in the page.
         start: where the sliders stand at first, one index an axis.
         places: decimals of the amounts.
+        colours: part -> colour; without it the series colours in order.
 
     Raises:
-        ValueError: a combination or a part is missing, or an amount is negative.
+        ValueError: a combination or a part is missing, or an amount is negative; more
+            parts than colours.
     """
 
     _update = _SHOW_BARS
@@ -425,6 +425,7 @@ class BarPlayer(_Widget):
         name: str | None = None,
         start: Sequence[int] | None = None,
         places: int = 1,
+        colours: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(axes, label=label, caption=caption, name=name, start=start)
         states = list(product(*axes.values()))
@@ -435,10 +436,6 @@ class BarPlayer(_Widget):
                 f"other; missing or unknown: {odd[:3]}"
             )
         self.parts = list(values[states[0]])
-        if not 1 <= len(self.parts) <= len(SERIES):
-            raise ValueError(
-                f"values name {len(self.parts)} parts; allowed are 1 to {len(SERIES)}"
-            )
         for state in states:
             amounts = values[state]
             if set(amounts) != set(self.parts):
@@ -452,6 +449,7 @@ class BarPlayer(_Widget):
                     "infinite amount"
                 )
         self.unit, self.places = unit, places
+        self.colours = part_colours(self.parts, colours)
         self.amounts = [
             [round(float(values[state][part]), places) for part in self.parts]
             for state in states
@@ -474,7 +472,7 @@ class BarPlayer(_Widget):
         spans = "".join(
             f'<span style="width:{100 * amount / total:.4f}%;background:{colour}">'
             "</span>"
-            for amount, colour in zip(now, SERIES, strict=False)
+            for amount, colour in zip(now, self.colours, strict=True)
         )
 
         def cells(amount: float) -> str:
@@ -484,11 +482,11 @@ class BarPlayer(_Widget):
         rows = "".join(
             f'<tr><th scope="row"><span class="pb-swatch" style="background:{colour}">'
             f"</span>{escape(part)}</th>{cells(amount)}</tr>"
-            for part, amount, colour in zip(self.parts, now, SERIES, strict=False)
+            for part, amount, colour in zip(self.parts, now, self.colours, strict=True)
         )
         heads = "".join(
             f'<th scope="col">{escape(head)}</th>'
-            for head in ("Part", self.unit, "share", "to start")
+            for head in ("Part", self.unit, "share", "change")
         )
         return (
             '<div class="pb-stack" aria-hidden="true">'

@@ -6,7 +6,13 @@ import base64
 import sys
 from typing import TYPE_CHECKING
 
-from lib.figures.style import CSS_WIDTH, WIDTH, figure_image, png_bytes
+from lib.figures.style import (
+    CSS_WIDTH,
+    WIDTH,
+    few_colours,
+    figure_image,
+    png_bytes,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +52,10 @@ def show(
     alt = checked_alt(alt)
     width = round(CSS_WIDTH * min(fig.get_figwidth() / WIDTH, 1.2))
     about = {"alt": alt, "caption": caption, "name": name, "width": width}
-    png = base64.b64encode(png_bytes(figure_image(fig))).decode("ascii")
+    picture = figure_image(fig)
+    if not any(axis.images for axis in fig.axes):  # photographs keep every colour
+        picture = few_colours(picture)
+    png = base64.b64encode(png_bytes(picture)).decode("ascii")
     display(
         {"image/png": png, "text/plain": f"Figure: {alt}"},
         raw=True,
