@@ -4,6 +4,7 @@
 # so an interrupted installation is never taken for a finished one.
 set -eu
 cd "$(dirname "$0")/.."
+place=$(pwd -P)
 venv=${1:-.venv}
 stamp=$venv/.done
 
@@ -41,7 +42,7 @@ fresh=no
 now=$(version "$venv/bin/python") || now=
 if [ ! -f "$stamp" ] || [ -z "$now" ] || ! fits "$now"; then
     fresh=yes
-elif [ -n "$was_place" ] && [ "$was_place" != "$PWD" ]; then
+elif [ -n "$was_place" ] && [ "$was_place" != "$place" ]; then
     fresh=yes # the checkout was moved: scripts and the editable install point elsewhere
 elif [ -n "$torch" ] && [ -n "$was_torch" ] && [ "$was_torch" != "$torch" ]; then
     fresh=yes
@@ -71,7 +72,8 @@ if [ "$fresh" = yes ]; then
     "$python" -m venv --clear "$venv"
     # The same uv that was tested with the pins.
     uv=$(sed -n 's/^\(uv==[^ ;]*\).*/\1/p' requirements.txt)
-    "$venv/bin/python" -m pip install --quiet "${uv:-uv}"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+        "${uv:-uv}"
 else
     echo "Bringing $venv up to date with requirements.txt ..."
 fi
@@ -95,5 +97,5 @@ else
 fi
 "$venv/bin/python" -m uv pip install --quiet --python "$venv/bin/python" \
     --requirement requirements.txt
-printf '%s\n%s\n%s\n' "$PWD" "$torch" "$sum" >"$stamp.new"
+printf '%s\n%s\n%s\n' "$place" "$torch" "$sum" >"$stamp.new"
 mv "$stamp.new" "$stamp"
