@@ -143,11 +143,11 @@ def test_token_viewer_has_a_frame_for_each_block_and_token() -> None:
 
 
 def test_token_viewer_takes_more_tokens_than_colours() -> None:
-    reads, listens = {"B": attention(0, 9)}, {"B": attention(0, 9, "tokens")}
+    reads, listens = {"B": attention(0, 8)}, {"B": attention(0, 8, "tokens")}
     with pytest.raises(ValueError, match="axis 'Block' has the values"):
         figures.token_viewer(PICTURE, reads, listens)
     two = {"B": reads["B"], "C": reads["B"]}
-    assert len(figures.token_viewer(PICTURE, two, two)) == 18
+    assert len(figures.token_viewer(PICTURE, two, two)) == 16
 
 
 def test_token_viewer_refuses_blocks_that_differ() -> None:
