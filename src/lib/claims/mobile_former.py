@@ -41,17 +41,18 @@ ARMS: dict[str, dict[str, Any]] = {
 RATES = (2e-3, 4e-3, 8e-3)
 """Peak learning rates that every arm may choose from."""
 
-# The best of RATES for each arm on the tuning seed, which is not measured again.
-# The token sweep takes the rate of `mobile_former`.
+RIVALS = ("mobile_wide", "squeeze_excite_wide", "mobile_former")
+"""The arms that the sweep tunes; their relatives take over their rates."""
+
+# The best of RATES for each rival on the tuning seed, which is not measured again.
 CHOSEN: dict[str, dict[str, float]] = {
-    "one_cue": {},
-    "two_cues": {},
-    "cifar10": {},
+    "one_cue": dict.fromkeys(RIVALS, 4e-3),
+    "two_cues": dict.fromkeys(RIVALS, 4e-3),
+    "cifar10": dict.fromkeys(RIVALS, 4e-3),
 }
-DEFAULT_RATE = 4e-3
 
 STEPS = {"one_cue": 500, "two_cues": 2000, "cifar10": 2500}
-SCENES = {"one_cue": {}, "two_cues": dict(cues=2, marks=2)}
+SCENES: dict[str, dict[str, Any]] = {"one_cue": {}, "two_cues": dict(cues=2, marks=2)}
 TRAIN, TEST, BATCH = 8000, 2000, 64
 
 ALWAYS = {
@@ -102,13 +103,14 @@ def scenes(task: str, n: int, seed: int, split: str) -> tuple[Tensor, Tensor]:
 
 
 def fit(
-    net: nn.Module, data: Iterable[tuple[Tensor, Tensor]], steps: int, rate: float
+    net: nn.Module, data: Iterable[tuple[Tensor, ...]], steps: int, rate: float
 ) -> nn.Module:
     """Train a network on minibatches with AdamW and one cycle of the rate."""
     optimiser = torch.optim.AdamW(net.parameters(), weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
-    net.train()
+    net.train().to(memory_format=torch.channels_last)  # the faster layout here
     for x, y in data:
+        x = x.contiguous(memory_format=torch.channels_last)
         loss = F.cross_entropy(net(x), y)
         optimiser.zero_grad()
         loss.backward()
@@ -149,7 +151,7 @@ def train_on_pictures(arm: str, seed: int, rate: float, train: Any, test: Any) -
     net = MobileFormer(**NANO | ARMS[arm], num_classes=int(y.max()) + 1)
     steps = STEPS["cifar10"]
 
-    def augmented() -> Iterator[tuple[Tensor, Tensor]]:
+    def augmented() -> Iterator[tuple[Tensor, ...]]:
         for a, b in batches(x, y, batch_size=BATCH, generator=generator, steps=steps):
             yield random_crop_flip(a, generator), b
 
@@ -180,9 +182,9 @@ def describe(data: str) -> dict[str, Any]:
 
 
 def rate(task: str, arm: str) -> float:
-    """Return the peak learning rate that the sweep chose for an arm."""
-    same = "mobile_former" if arm.startswith("tokens_") else arm
-    return CHOSEN[task][same]
+    """Return the peak learning rate that the sweep chose for an arm's family."""
+    family = f"{arm.removesuffix('_wide')}_wide"
+    return CHOSEN[task][family if family in RIVALS else "mobile_former"]
 
 
 def run(seed: int, data: str = "world") -> dict[str, dict[str, dict[str, float]]]:
@@ -214,27 +216,22 @@ def run(seed: int, data: str = "world") -> dict[str, dict[str, dict[str, float]]
     return {"arms": arms}
 
 
-def sweep(seed: int = 100, data: str | None = None) -> dict[str, Any]:
-    """Try every rate for every arm on a tuning seed that is not measured again.
+def sweep(task: str, seed: int = 100, data: str = "world") -> dict[str, Any]:
+    """Try every rate for every rival on a tuning seed that is not measured again.
 
     Args:
+        task: "one_cue", "two_cues" or "cifar10".
         seed: the tuning seed.
-        data: where CIFAR-10 is; None leaves it out.
+        data: where CIFAR-10 is, for that task.
 
     Returns:
-        task -> arm -> rate -> share of right answers.
+        rival -> rate -> share of right answers.
     """
     torch.set_num_threads(1)
-    table: dict[str, Any] = {}
-    for task, arms in ALWAYS.items():
-        for arm in dict.fromkeys((*arms, *FIRST_SEEDS.get(task, ()))):
-            if not arm.startswith("tokens_"):
-                found = {r: train_on_scenes(task, arm, seed, r) for r in RATES}
-                table.setdefault(task, {})[arm] = found
-    if data is not None:
-        train, test = pictures(data)
-        table["cifar10"] = {
-            arm: {r: train_on_pictures(arm, seed, r, train, test) for r in RATES}
-            for arm in ALWAYS["one_cue"]
-        }
-    return table
+
+    def share(arm: str, peak: float) -> float:
+        if task == "cifar10":
+            return train_on_pictures(arm, seed, peak, *pictures(data))
+        return train_on_scenes(task, arm, seed, peak)
+
+    return {arm: {f"{peak:g}": share(arm, peak) for peak in RATES} for arm in RIVALS}
