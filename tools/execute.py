@@ -57,6 +57,7 @@ def execute(nb: NotebookNode, folder: Path) -> tuple[NotebookNode, Cost]:
         record_timing=False,
         store_widget_state=False,
         coalesce_streams=True,
+        extra_arguments=["--log-level=ERROR"],  # no advice about local connections
         resources={"metadata": {"path": str(folder)}},
     )
     with client.setup_kernel(env=kernel_environment()):
@@ -191,7 +192,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
             raise ValueError("name a notebook, or a chapter by --name")
         for path in paths:
             print(run(path, root), flush=True)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -240,6 +240,7 @@ def kernel_environment() -> dict[str, str]:
         "MKL_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",
+        "PAPERS_BUILT_QUIET": "1",  # no live controls and bars: the site has no kernel
     }
     environment.pop("MPLBACKEND", None)  # the kernel sets its own
     return environment
@@ -632,7 +633,7 @@ def imports(book: Notebook) -> list[str]:
 def no_own_paths(book: Notebook) -> list[str]:
     """Find paths of the machine that a notebook was written or run on."""
     own = re.compile(
-        r"(?<![\w.:/-])/(?:home|Users|root|tmp|work|mnt|opt|var|private|content)/[\w.-]+"
+        r"(?<![\w.:/-])/(?:home|Users|root|tmp|work|mnt|opt|var|private)/[\w.-]+"
         r"|\b[A-Z]:\\\w+|file://"
     )
     problems = []

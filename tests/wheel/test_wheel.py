@@ -67,9 +67,8 @@ def test_package_is_imported_from_the_wheel(package: Path, tmp_path: Path) -> No
 
 
 def test_a_broken_project_is_named(tmp_path: Path) -> None:
-    (tmp_path / "pyproject.toml").write_text(
-        "[build-system]\nbuild-backend = 'nothing'\n"
-    )
+    broken = "[build-system]\nbuild-backend = 'nothing'\n"
+    (tmp_path / "pyproject.toml").write_text(broken)
     with pytest.raises(RuntimeError, match="`python -m build --wheel` failed"):
         install_wheel(tmp_path / "out", tmp_path)
 
