@@ -524,8 +524,8 @@ def _activation_panels(
     )
     curves.set(ylim=(-1.2, 4.2), xlabel="x", ylabel="activation")
     curves.legend(loc="upper left", handlelength=1.4, borderaxespad=0)
-    curves.set_title(f"a1 {a1[channel]:.2f}, a2 {a2[channel]:.2f}", fontsize=9.5,
-                     weight="normal", loc="center")  # fmt: skip
+    slopes = f"a1 {a1[channel]:.2f}, a2 {a2[channel]:.2f}".replace("-", "−")
+    curves.set_title(slopes, fontsize=9.5, weight="normal", loc="center")
     shown = picture.imshow(after, cmap="pb_diverging", vmin=-reach, vmax=reach)
     bare(picture, f"channel {channel} after it")
     bar = figure.colorbar(shown, ax=picture, shrink=0.75, pad=0.03)
