@@ -8,6 +8,7 @@ readers, and the removal of what the theme loads without need.
 from __future__ import annotations
 
 import base64
+import hashlib
 import importlib
 import json
 import pkgutil
@@ -52,6 +53,15 @@ def set_addresses(app: Sphinx, config: Config) -> None:
     config.html_static_path.append(str(generated))
 
 
+def site_state(app: Sphinx) -> str:
+    """Hash what the pages are made with, so that a change writes all of them again."""
+    digest = hashlib.sha256(css_variables().encode())
+    for path in sorted(Path(app.confdir or ".", "book").glob("_*/**/*")):
+        if path.is_file() and path.suffix != ".pyc":
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
 def notebook_path(slug: str) -> str:
     """Return a chapter's notebook relative to the root, without its suffix."""
     return f"chapters/{papers().index(slug) + 1:02d}_{slug}/{slug}"
@@ -89,14 +99,17 @@ class Cards(SphinxDirective):
             title = f'<a href="../{chapter}.html">{title}</a>'
         minutes = paper.budgets.minutes_to_read if paper.budgets else None
         facts = [escape(paper.venue), STATES[paper.state]]
-        facts += [f"{minutes:g} minutes"] if minutes and paper.state != "planned" else []
+        facts += (
+            [f"{minutes:g} minutes"] if minutes and paper.state != "planned" else []
+        )
         return (
-            f'<li class="pb-card pb-{paper.state}">'
-            f'<div class="pb-card-picture">{self.picture(slug, chapter)}</div>'
-            f'<div class="pb-card-text"><span class="pb-card-number">{number:02d}</span>'
-            f'<p class="pb-card-title">{title}</p>'
-            f'<p class="pb-card-sentence">{escape(paper.sentence)}</p>'
-            f'<p class="pb-card-facts">'
+            f'<li class="pb-sheet pb-{paper.state}">'
+            f'<div class="pb-sheet-picture">{self.picture(slug, chapter)}</div>'
+            '<div class="pb-sheet-text">'
+            f'<span class="pb-sheet-number">{number:02d}</span>'
+            f'<p class="pb-sheet-title">{title}</p>'
+            f'<p class="pb-sheet-sentence">{escape(paper.sentence)}</p>'
+            f'<p class="pb-sheet-facts">'
             + "".join(f"<span>{fact}</span>" for fact in facts)
             + "</p></div></li>"
         )
@@ -124,7 +137,9 @@ def write_rooms(app: Sphinx, docname: str, source: list[str]) -> None:
     def pages(match: re.Match[str]) -> str:
         room = importlib.import_module(match[1])
         inner = pkgutil.walk_packages(getattr(room, "__path__", []), f"{match[1]}.")
-        names = [name for _, name, _ in inner if not name.split(".")[-1].startswith("_")]
+        names = [
+            name for _, name, _ in inner if not name.split(".")[-1].startswith("_")
+        ]
         parts = [automodule(match[1])]
         parts += [f"## `{name}`\n\n{automodule(name)}" for name in sorted(names)]
         return "\n\n".join(parts)
@@ -138,13 +153,15 @@ def automodule(name: str) -> str:
     return "\n".join(["```{eval-rst}", f".. automodule:: {name}", *options, "```"])
 
 
-def keep_stars(
+def keep_marks(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:
-    """Escape the star of a shape such as (B, M, *size), which is no emphasis."""
+    """Escape what docutils reads as mark-up: shapes (B, *size) and bars |x - y|."""
     for i, line in enumerate(lines):
-        if line.count("*") == 1 and "`" not in line:
-            lines[i] = line.replace("*", r"\*")
+        if "`" not in line:
+            if line.count("*") == 1:
+                line = line.replace("*", r"\*")
+            lines[i] = re.sub(r"\|(\S|\S[^|]*\S)\|", r"\\|\1\\|", line)
 
 
 def mark_components(app: Sphinx, doctree: nodes.document) -> None:
@@ -178,6 +195,21 @@ def drop_scripts(
     context["css_files"] = [
         sheet for sheet in context["css_files"] if "thebe" not in str(sheet.filename)
     ]
+
+
+def name_parts(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Name the folding buttons of the contents; drop roles that axe rejects."""
+    contents = context["generate_toctree_html"]
+
+    def named(*args: Any, **options: Any) -> str:
+        html = str(contents(*args, **options))
+        return html.replace("<summary>", '<summary aria-label="Pages of this part">')
+
+    context["generate_toctree_html"] = named
+    for role in (' role="doc-biblioentry"', ' role="list"'):
+        context["body"] = context.get("body", "").replace(role, "")
 
 
 def offer_hub(
@@ -244,6 +276,12 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
     )
 
 
+def repeat_warnings(app: Sphinx, exception: Exception | None) -> None:
+    """Forget a build that warned: the next one would take its pages over in silence."""
+    if exception is not None or app._warncount:
+        Path(app.doctreedir, "environment.pickle").unlink(missing_ok=True)
+
+
 def absolute_links(html: str, base: str) -> str:
     """Return a page of the root folder with its own addresses made absolute.
 
@@ -258,14 +296,17 @@ def absolute_links(html: str, base: str) -> str:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension."""
+    app.add_config_value("bookext_state", site_state(app), "html", str)
     app.add_directive("cards", Cards)
     app.connect("config-inited", set_addresses, priority=100)
     app.connect("source-read", write_rooms)
-    app.connect("autodoc-process-docstring", keep_stars)
+    app.connect("autodoc-process-docstring", keep_marks)
     app.connect("doctree-read", mark_components)
     app.connect("html-page-context", drop_scripts, priority=900)
+    app.connect("html-page-context", name_parts, priority=920)
     app.connect("html-page-context", offer_hub, priority=950)
     app.connect("html-page-context", help_hub_page, priority=100)
     app.connect("html-collect-pages", add_lost_page)
     app.connect("build-finished", finish, priority=900)
+    app.connect("build-finished", repeat_warnings)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
