@@ -62,7 +62,7 @@ def test_measure_writes_seeds_and_claims(made_up, capsys):
     assert math.isclose(claim["difference"]["low"], 0.06 - half, rel_tol=1e-4)
     assert str(made_up.exp.folder) not in json.dumps(content), "no paths"
     (said,) = runner.sentences(made_up.exp, content)
-    assert said.startswith("beats-wide: On world, the accuracy of bridge is 0.910")
+    assert said.startswith("beats-wide: On world, bridge has 0.910 and wide 0.850")
 
 
 def test_finished_seeds_are_not_measured_again(made_up, capsys):

@@ -207,8 +207,8 @@ def test_claims_table(paper):
 
 def test_verdict_sentence(paper, monkeypatch):
     assert verdict_sentence("x", "wins") == (
-        "On world, the accuracy of bridge is 0.9300 and that of wide 0.9088, over 8 "
-        "seeds (higher is better). The paired difference is 0.0212; its 95 % interval, "
+        "On world, bridge has 0.9300 and wide 0.9088 in accuracy, over 8 seeds (higher "
+        "is better). The paired difference is 0.0212; its 95 % interval, "
         "0.0119 to 0.0305, lies wholly above 0. Verdict: supported."
     )
     assert "over 5 of the 8 planned seeds" in verdict_sentence(

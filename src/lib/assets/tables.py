@@ -5,6 +5,7 @@ machine: computed values are rounded to what their tolerance speaks about.
 """
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -28,19 +29,24 @@ class Cell:
 
     def html(self) -> str:
         """Return the inside of the cell."""
-        text = escape(self.text)
+        text = _code(self.text)
         if self.link:
             text = f'<a href="{escape(self.link)}">{text}</a>'
         if self.kind:
             text = f'<span class="{self.kind}">{text}</span>'
         return text + (
-            f'<div class="pb-note">{escape(self.note)}</div>' * bool(self.note)
+            f'<div class="pb-note">{_code(self.note)}</div>' * bool(self.note)
         )
 
     def markdown(self) -> str:
         """Return the cell for a Markdown table."""
         text = f"[{self.text}]({self.link})" if self.link else self.text
         return (text + f" ({self.note})" * bool(self.note)).replace("|", r"\|")
+
+
+def _code(text: str) -> str:
+    """Escape a text for HTML, with what stands between back-ticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 @dataclass(frozen=True)
@@ -228,7 +234,8 @@ def claim_row(
         result: its entry in `claims.json`, None if it was not measured.
     """
     kind = "primary" if claim.primary else "secondary"
-    head = Cell(claim.statement, f"{kind}; {claim.metric}, {claim.better} is better")
+    note = f"{kind}; {_words(claim.metric)}, {claim.better} is better"
+    head = Cell(claim.statement, note)
     if result is None:
         blank = Cell(MISSING)
         verdict = Cell("not measured yet", kind="pb-verdict")
@@ -291,11 +298,15 @@ def claim_sentence(claim: Claim, label: str, result: dict[str, Any] | None) -> s
     n, planned = result["n"], claim.seeds
     over = f"{n} seeds" if n >= planned else f"{n} of the {planned} planned seeds"
     return (
-        f"On {label}, the {claim.metric} of {claim.method} is {method} and that of "
-        f"{claim.baseline} {baseline}, over {over} ({claim.better} is better). The "
-        f"paired difference is {mean}; its 95 % interval, {low} to {high}, {where}. "
+        f"On {label}, {claim.method} has {method} and {claim.baseline} {baseline} in "
+        f"{_words(claim.metric)}, over {over} ({claim.better} is better). The paired "
+        f"difference is {mean}; its 95 % interval, {low} to {high}, {where}. "
         f"Verdict: {result['verdict']}."
     )
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def interval_digits(interval: dict[str, float]) -> int:
