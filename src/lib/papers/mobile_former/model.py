@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -196,13 +197,14 @@ class Switches:
         """Whether the picture sees the tokens."""
         return self.tokens > 0 and self.bridge in ("both", "to_mobile")
 
-    def make_act(self, channels: int) -> nn.Module:
-        """Make the activation for a width."""
-        if self.act == "dynamic":
-            return DynamicReLU(channels, self.dim)
-        if self.act == "spatial":
-            return SpatialDynamicReLU(channels, self.dim)
-        return nn.ReLU6()
+
+def build_act(channels: int, s: Switches) -> nn.Module:
+    """Build the activation that is switched on, for a width."""
+    if s.act == "dynamic":
+        return DynamicReLU(channels, s.dim)
+    if s.act == "spatial":
+        return SpatialDynamicReLU(channels, s.dim)
+    return nn.ReLU6()
 
 
 def build_block(row: Row, channels_in: int, s: Switches) -> MobileFormerBlock:
@@ -236,7 +238,7 @@ def build_block(row: Row, channels_in: int, s: Switches) -> MobileFormerBlock:
             hidden,
             channels,
             groups=s.groups,
-            act=s.make_act,
+            act=partial(build_act, s=s),
             squeeze_excite=s.squeeze_excite,
         ),
         to_former=MobileToFormer(channels_in, s.dim, gate=s.gate, drop_path=drop)
