@@ -438,10 +438,9 @@ def trace(model: Backbone, x: Tensor) -> list[BlockTrace]:
     def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
         seen[module] = inputs, output
 
-    kept = (MobileFormerBlock, MobileToFormer, FormerToMobile)
-    blocks = [b for b in model.blocks if isinstance(b, MobileFormerBlock)]
-    parts = [m for m in model.blocks.modules() if isinstance(m, kept)]
-    hooks = [part.register_forward_hook(keep) for part in parts]
+    blocks: list[Any] = list(model.blocks)
+    parts = [part for b in blocks for part in (b, b.to_former, b.to_mobile)]
+    hooks = [part.register_forward_hook(keep) for part in parts if part is not None]
     try:
         model.run(x)
     finally:
