@@ -65,6 +65,18 @@ def test_scales_with_its_input(scale):
     torch.testing.assert_close(layer(scale * x, z), scale * layer(x, z))
 
 
+def test_gradients_are_those_of_the_maximum():
+    layer = wild(DynamicReLU(3, 8)).double()
+    x = torch.randn(2, 3, 4, 4, dtype=torch.double, requires_grad=True)
+    z = torch.randn(2, 8, dtype=torch.double)
+    a1, a2 = (a[:, :, None, None] for a in layer.coefficients(z))
+    wanted = [x, *layer.parameters()]
+    weights = torch.randn_like(x)
+    ours = torch.autograd.grad((weights * layer(x, z)).sum(), wanted)
+    plain = torch.autograd.grad((weights * torch.maximum(a1 * x, a2 * x)).sum(), wanted)
+    torch.testing.assert_close(ours, plain)
+
+
 def test_keeps_channels_last():
     layer, z = wild(DynamicReLU(6, 8)), torch.randn(2, 8)
     x = torch.randn(2, 6, 4, 4)

@@ -87,7 +87,7 @@ def test_unknown_names():
 
 
 def block():
-    return build_block(("MF", 16, 8), 8, Switches(tokens=3, dim=12))
+    return build_block(("MF", 16, 8), 8, Switches(tokens=3, dim=32))
 
 
 def reaches(output, parameter):
@@ -99,7 +99,7 @@ def test_who_depends_on_whom():
     b = block()
     for parameter in b.parameters():
         nn.init.normal_(parameter, std=0.3)
-    x, tokens = torch.randn(2, 8, 5, 5), torch.randn(2, 3, 12)
+    x, tokens = torch.randn(2, 8, 5, 5), torch.randn(2, 3, 32)
 
     def run():
         y, z = b(x, tokens)
@@ -119,7 +119,7 @@ def test_who_depends_on_whom():
 
 def test_block_is_its_parts_in_order():
     b = block().eval()
-    x, tokens = torch.randn(2, 8, 5, 5), torch.randn(2, 3, 12)
+    x, tokens = torch.randn(2, 8, 5, 5), torch.randn(2, 3, 32)
     z = b.former(b.to_former(x, tokens))
     y = b.to_mobile(b.mobile(x, z[:, 0]), z)
     got_y, got_z = b(x, tokens)
@@ -131,12 +131,12 @@ def test_only_the_first_token_steers():
     b = block().eval()
     b.former = b.to_mobile = b.to_former = None
     nn.init.normal_(b.mobile.act1.slopes[2].weight)
-    x, tokens = torch.randn(2, 8, 5, 5), torch.randn(2, 3, 12)
+    x, tokens = torch.randn(2, 8, 5, 5), torch.randn(2, 3, 32)
     y, _ = b(x, tokens)
     other = tokens.clone()
     other[:, 1:] += 1
     assert torch.equal(b(x, other)[0], y)
-    other[:, 0] = torch.randn(2, 12) * 10
+    other[:, 0] = torch.randn(2, 32) * 10
     nn.init.normal_(b.mobile.act1.slopes[0].weight)
     assert not torch.equal(b(x, other)[0], b(x, tokens)[0])
 

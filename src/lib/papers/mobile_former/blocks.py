@@ -205,10 +205,8 @@ class MobileFormerBlock(nn.Module):
         act: str = "relu6",
     ) -> None:
         super().__init__()
-        self.to_former = to_former
-        self.former = former
-        self.mobile = mobile
-        self.to_mobile = to_mobile
+        self.to_former, self.former = to_former, former
+        self.mobile, self.to_mobile = mobile, to_mobile
         self.stride = stride
         self.act = act
 
@@ -229,11 +227,9 @@ class MobileFormerBlock(nn.Module):
         if self.act == "dynamic":
             return (tokens[:, 0],)  # (B, d)
         if self.act == "spatial" and self.to_former is not None:
-            height, width = (-(-n // self.stride) for n in x.shape[-2:])
             logits = self.to_former.logits(x, old)  # (B, h, M, H, W)
-            return tokens, token_shares(
-                logits, (height, width)
-            )  # (B, M, d), (B, M, H', W')
+            size = [-(-n // self.stride) for n in x.shape[-2:]]  # rounded up
+            return tokens, token_shares(logits, size)  # and (B, M, H', W')
         return ()
 
 
