@@ -269,6 +269,14 @@ def test_several_problems_are_counted(tmp_path):
         read(tmp_path, content)
 
 
+def test_a_misspelt_key_is_named_as_it_is_spelt(tmp_path):
+    content = {"venu" if key == "venue" else key: value for key, value in GOOD.items()}
+    with pytest.raises(
+        ValueError, match=r"venu: unknown key \(did you mean 'venue'\?\)"
+    ):
+        read(tmp_path, content)
+
+
 def test_unknown_slug_gets_a_suggestion():
     with pytest.raises(ValueError, match=r"slug 'mobile-former' .* 'mobile_former'\?"):
         load_paper("mobile-former")

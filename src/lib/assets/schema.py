@@ -266,7 +266,10 @@ def _path(location: tuple[int | str, ...], content: Any) -> str:
 
 def _sentence(error: ValidationError, content: Any) -> str:
     """Say the first problem in one sentence, and how many more there are."""
-    first, *rest = error.errors(include_url=False)
+    # A key with a typo is both unknown and missing: the unknown one says more.
+    first, *rest = sorted(
+        error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden"
+    )
     location, kind, value = first["loc"], first["type"], first["input"]
     path = _path(location, content)
     if kind == "extra_forbidden":
