@@ -126,7 +126,7 @@ def block_diagram(
         hidden: width inside the inverted bottleneck.
         size: H = W of the features.
         tokens: M.
-        width: d of the tokens.
+        width: D of the tokens.
     """
     figure, axes = new_figure(height=6.1)
     axis = axes[0, 0]

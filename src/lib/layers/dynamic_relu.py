@@ -39,7 +39,7 @@ class DynamicReLU(nn.Module):
         context_dim: length of the vector, in Mobile-Former a token.
         reduction: the hidden layer has `context_dim / reduction` units.
 
-    Shape: x (B, C, H, W), context (B, d) -> (B, C, H, W).
+    Shape: x (B, C, H, W), context (B, D) -> (B, C, H, W).
     """
 
     def __init__(self, channels: int, context_dim: int, *, reduction: int = 4) -> None:
@@ -88,7 +88,7 @@ class SpatialDynamicReLU(nn.Module):
         context_dim: width of a token.
         reduction: the hidden layer has `context_dim / reduction` units.
 
-    Shape: x (B, C, H, W), tokens (B, M, d), shares (B, M, H, W) -> (B, C, H, W);
+    Shape: x (B, C, H, W), tokens (B, M, D), shares (B, M, H, W) -> (B, C, H, W);
     `shares` sum to one over the tokens, see `token_shares`.
     """
 

@@ -15,13 +15,13 @@ class PostNormBlock(nn.Module):
     block. The normalisation comes after each sum, as in the first transformer.
 
     Args:
-        dim: width d of the tokens.
-        heads: number of heads; must divide d.
-        ffn_ratio: the hidden layer has `ffn_ratio * d` units.
+        dim: width D of the tokens.
+        heads: number of heads; must divide D.
+        ffn_ratio: the hidden layer has `ffn_ratio * D` units.
         project_kv: whether keys and values get projections of their own.
         drop_path: chance of dropping the attention branch while training.
 
-    Shape: (B, M, d) -> (B, M, d).
+    Shape: (B, M, D) -> (B, M, D).
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class PostNormBlock(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the tokens after they have looked at each other."""
-        q = split_heads(self.query(tokens), self.heads)  # (B, h, M, d / h)
+        q = split_heads(self.query(tokens), self.heads)  # (B, h, M, D / h)
         k = split_heads(self.key(tokens), self.heads)
         v = split_heads(self.value(tokens), self.heads)
-        mixed = merge_heads(F.scaled_dot_product_attention(q, k, v))  # (B, M, d)
+        mixed = merge_heads(F.scaled_dot_product_attention(q, k, v))  # (B, M, D)
         tokens = self.norm1(tokens + self.drop_path(self.out(mixed)))
         return self.norm2(tokens + self.ffn(tokens))

@@ -27,12 +27,12 @@ class MobileToFormer(nn.Module):
 
     Args:
         channels: width C of the map.
-        dim: width d of the tokens.
+        dim: width D of the tokens.
         heads: number of heads; must divide C.
         gate: whether to use the gate.
         drop_path: chance of dropping the branch while training.
 
-    Shape: x (B, C, H, W), tokens (B, M, d) -> (B, M, d).
+    Shape: x (B, C, H, W), tokens (B, M, D) -> (B, M, D).
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class MobileToFormer(nn.Module):
         found = merge_heads(found)  # (B, M, C)
         if self.gate is not None:
             found = found * 2 * F.hardsigmoid(self.gate(tokens))
-        return self.norm(tokens + self.drop_path(self.out(found)))  # (B, M, d)
+        return self.norm(tokens + self.drop_path(self.out(found)))  # (B, M, D)
 
     def logits(self, x: Tensor, tokens: Tensor) -> Tensor:
         """Return the scores before the softmax over pixels, (B, heads, M, H, W)."""
@@ -78,12 +78,12 @@ class FormerToMobile(nn.Module):
     they are, and nothing is projected or normalised afterwards (equation 2).
 
     Args:
-        dim: width d of the tokens.
+        dim: width D of the tokens.
         channels: width C of the map.
         heads: number of heads; must divide C.
         drop_path: chance of dropping the branch while training.
 
-    Shape: x (B, C, H, W), tokens (B, M, d) -> (B, C, H, W).
+    Shape: x (B, C, H, W), tokens (B, M, D) -> (B, C, H, W).
     """
 
     def __init__(

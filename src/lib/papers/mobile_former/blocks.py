@@ -191,7 +191,7 @@ class MobileFormerBlock(nn.Module):
         act: what the activations want: "dynamic" the first token, "spatial" all
             tokens and the pixels' shares in them, "relu6" nothing.
 
-    Shape: x (B, C, H, W), tokens (B, M, d) -> (B, C', H/stride, W/stride), (B, M, d).
+    Shape: x (B, C, H, W), tokens (B, M, D) -> (B, C', H/stride, W/stride), (B, M, D).
     """
 
     def __init__(
@@ -214,7 +214,7 @@ class MobileFormerBlock(nn.Module):
         """Return the new map and the new tokens."""
         old = tokens
         if self.to_former is not None:
-            tokens = self.to_former(x, tokens)  # (B, M, d)
+            tokens = self.to_former(x, tokens)  # (B, M, D)
         if self.former is not None:
             tokens = self.former(tokens)
         y = self.mobile(x, *self.context(x, old, tokens))  # (B, C', H', W')
@@ -225,7 +225,7 @@ class MobileFormerBlock(nn.Module):
     def context(self, x: Tensor, old: Tensor, tokens: Tensor) -> tuple[Tensor, ...]:
         """Collect what the activations of `mobile` take beside the map."""
         if self.act == "dynamic":
-            return (tokens[:, 0],)  # (B, d)
+            return (tokens[:, 0],)  # (B, D)
         if self.act == "spatial" and self.to_former is not None:
             logits = self.to_former.logits(x, old)  # (B, h, M, H, W)
             size = [-(-n // self.stride) for n in x.shape[-2:]]  # rounded up
@@ -244,7 +244,7 @@ class Head(nn.Module):
         groups: groups of the pointwise convolution; its input is shuffled.
         dropout: chance of dropping a hidden unit while training.
 
-    Shape: x (B, C, H, W), tokens (B, M, d) -> (B, num_classes).
+    Shape: x (B, C, H, W), tokens (B, M, D) -> (B, num_classes).
     """
 
     def __init__(
@@ -274,5 +274,5 @@ class Head(nn.Module):
         x = self.widen(channel_shuffle(x, self.groups))  # (B, 6C, H, W)
         pooled = self.act(x.mean(dim=(2, 3)))  # (B, 6C)
         if self.use_token:
-            pooled = torch.cat([pooled, tokens[:, 0]], dim=1)  # (B, 6C + d)
+            pooled = torch.cat([pooled, tokens[:, 0]], dim=1)  # (B, 6C + D)
         return self.classifier(self.dropout(self.hidden(pooled)))

@@ -22,13 +22,13 @@ MILLION = 1e6
 
 # Parts of the network, by the names of its modules; the first that fits counts.
 PARTS = {
-    "stem": "stem",
+    "Stem": "stem",
     "Mobile": r"blocks\.\d+\.mobile",
-    "dynamic ReLU": r".*\.slopes",
-    "Mobile->Former": r"blocks\.\d+\.to_former|look",
+    "Dynamic ReLU": r".*\.slopes",
+    "Mobile → Former": r"blocks\.\d+\.to_former|look",
     "Former": r"blocks\.\d+\.former",
-    "Mobile<-Former": r"blocks\.\d+\.to_mobile",
-    "head": "head",
+    "Mobile ← Former": r"blocks\.\d+\.to_mobile",
+    "Head": "head",
 }
 
 
@@ -101,7 +101,7 @@ def parameters_of_parts(variant: str) -> dict[str, int]:
     sizes = dict.fromkeys(PARTS, 0)
     model = mobile_former(variant)
     sizes["Former"] += model.tokens.numel()
-    patterns = sorted(PARTS.items(), key=lambda item: item[0] != "dynamic ReLU")
+    patterns = sorted(PARTS.items(), key=lambda item: item[0] != "Dynamic ReLU")
     for name, parameter in model.named_parameters():
         for part, pattern in patterns:
             if re.match(rf"({pattern})\.", name):
@@ -118,7 +118,7 @@ def parameters_of_parts_m(variant: str) -> list[float]:
 def attention_percent(variant: str) -> float:
     """Return what both bridges and Former cost, in percent of all the rest."""
     parts = macs_of_parts(variant)
-    names = ("Mobile->Former", "Former", "Mobile<-Former")
+    names = ("Mobile → Former", "Former", "Mobile ← Former")
     cost = sum(parts[name] for name in names)
     return 100 * cost / (sum(parts.values()) - cost)
 
@@ -126,7 +126,7 @@ def attention_percent(variant: str) -> float:
 def head_percent(variant: str) -> float:
     """Return the share of the head in the parameters, in percent."""
     sizes = parameters_of_parts(variant)
-    return 100 * sizes["head"] / sum(sizes.values())
+    return 100 * sizes["Head"] / sum(sizes.values())
 
 
 def deviation(variant: str) -> float:

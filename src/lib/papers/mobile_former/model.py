@@ -108,7 +108,7 @@ _52M: list[Row] = [
 
 COLUMNS = ("blocks", "stem", "tokens", "dim", "head", "dropout", "groups")
 TABLE: list[tuple] = [
-    # name, blocks, stem, M, d, F, dropout, groups
+    # name, blocks, stem, M, D, F, dropout, groups
     ("26M", _52M, 8, 3, 128, 1024, 0.1, 4),
     ("52M", _52M, 8, 3, 128, 1024, 0.2, 1),
     ("96M", _96M, 12, 4, 128, 1280, 0.2, 1),
@@ -147,7 +147,7 @@ class Switches:
 
     Attributes:
         tokens: number M of tokens; 0 leaves Mobile alone.
-        dim: width d of a token.
+        dim: width D of a token.
         bridge: "both", "to_former", "to_mobile" or "none". Without bridges the
             tokens still pass the Former, but do not see the picture.
         act: "dynamic" (from the first token), "spatial" (from all tokens, per pixel)
@@ -343,7 +343,7 @@ class Backbone(nn.Module):
     def run(self, x: Tensor) -> tuple[dict[int, Tensor], Tensor]:
         """Return the last map at every stride, and the tokens after the blocks."""
         x = self.stem(x)  # (B, C, H / 2, W / 2)
-        tokens = self.tokens.expand(x.shape[0], -1, -1)  # (B, M, d)
+        tokens = self.tokens.expand(x.shape[0], -1, -1)  # (B, M, D)
         maps = {2: x}
         for block, stride in zip(self.blocks, self.strides, strict=True):
             x, tokens = block(x, tokens)
@@ -404,7 +404,7 @@ class MobileFormer(Backbone):
         if self.head is None:
             return x
         if self.look is not None:
-            tokens = self.look(x, tokens)  # (B, M, d)
+            tokens = self.look(x, tokens)  # (B, M, D)
         return self.head(x, tokens)  # (B, num_classes)
 
     def trace(self, x: Tensor) -> list["BlockTrace"]:
@@ -417,7 +417,7 @@ class BlockTrace(NamedTuple):
 
     Attributes:
         image: the map after the block, (B, C, H, W).
-        tokens: the tokens after the block, (B, M, d).
+        tokens: the tokens after the block, (B, M, D).
         to_former: attention of each token over the pixels of the block's input,
             (B, heads, M, H, W), sums to one over the pixels; None without bridge.
         to_mobile: attention of each pixel over the tokens, (B, heads, M, H, W), sums

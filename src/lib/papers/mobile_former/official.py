@@ -144,7 +144,7 @@ def official_outputs(model: MobileFormer, x: Tensor) -> dict[str, Tensor]:
         x: pictures (B, 3, H, W).
 
     Returns:
-        Maps (B, C, H, W), tokens in the official order (M, B, d), the logits of the
+        Maps (B, C, H, W), tokens in the official order (M, B, D), the logits of the
         last look (B, heads, M, H, W), the hidden layer of the head, and "output".
     """
     if model.look is None or model.head is None:
