@@ -51,7 +51,7 @@ CHOSEN: dict[str, dict[str, float]] = {
     "cifar10": dict.fromkeys(RIVALS, 4e-3),
 }
 
-STEPS = {"one_cue": 500, "two_cues": 2000, "cifar10": 2500}
+STEPS = {"one_cue": 1000, "two_cues": 2000, "cifar10": 2500}
 SCENES: dict[str, dict[str, Any]] = {"one_cue": {}, "two_cues": dict(cues=2, marks=2)}
 TRAIN, TEST, BATCH = 8000, 2000, 64
 
