@@ -9,6 +9,9 @@ ROOT = Path(__file__).resolve().parents[1]
 INPUTS = ("_config.yml", "_toc.yml", "requirements.txt", "book", "chapters", "src/lib")
 PASSING = {"__pycache__", ".ipynb_checkpoints"}  # folders that say nothing of the site
 
+# Jupyter Book has a command but no `python -m`.
+JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
+
 
 def inputs_hash(root: Path = ROOT) -> str:
     """Hash names and contents of everything that the site is built from."""
@@ -32,7 +35,7 @@ def build(root: Path = ROOT) -> int:
     else:
         print("Building the site (a minute or two) ...", flush=True)
         stamp.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "jupyter_book", "build", str(root)]
+        command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(root)]
         done = subprocess.run([*command, "-W", "--keep-going", "--quiet"], cwd=root)
         if done.returncode:
             print("The site was not built: see the messages above.", file=sys.stderr)
