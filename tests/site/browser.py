@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from playwright.sync_api import BrowserContext, sync_playwright
 
@@ -77,6 +79,15 @@ def serve(folder: Path, prefix: str = "/") -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def site_prefix(html: Path) -> str:
+    """Return the path below which Pages serves the site, such as `/papers-built/`."""
+    front = (html / "index.html").read_text("utf-8")
+    address = re.search(r'rel="canonical" href="([^"]+)"', front)
+    if address is None:
+        raise ValueError(f"{html / 'index.html'} names no canonical address")
+    return urlsplit(address[1]).path.removesuffix("book/index.html")
 
 
 @contextmanager

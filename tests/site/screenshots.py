@@ -10,7 +10,13 @@ The pictures go to `_build/screenshots`.
 import sys
 from pathlib import Path
 
-from tests.site.browser import chromium, open_browser, page_names, serve
+from tests.site.browser import (
+    chromium,
+    open_browser,
+    page_names,
+    serve,
+    site_prefix,
+)
 
 
 def main(words: list[str], html: Path = Path("_build/html")) -> None:
@@ -21,7 +27,7 @@ def main(words: list[str], html: Path = Path("_build/html")) -> None:
     target = html.parent / "screenshots"
     target.mkdir(parents=True, exist_ok=True)
     names = [n for n in page_names(html) if not words or any(w in n for w in words)]
-    with serve(html) as address, open_browser(executable) as context:
+    with serve(html, site_prefix(html)) as address, open_browser(executable) as context:
         page = context.new_page()
         for mode in ("light", "dark"):
             page.goto(address + names[0])

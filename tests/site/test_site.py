@@ -15,7 +15,13 @@ from playwright.sync_api import BrowserContext, Page
 from lib.assets import papers
 from lib.figures.palette import css_variables
 from tests.site import checks
-from tests.site.browser import chromium, open_browser, page_names, serve
+from tests.site.browser import (
+    chromium,
+    open_browser,
+    page_names,
+    serve,
+    site_prefix,
+)
 from tools.make_book import build
 
 SCREENS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
@@ -47,10 +53,7 @@ def context() -> Iterator[BrowserContext]:
 @pytest.fixture(scope="module")
 def address(html: Path) -> Iterator[str]:
     """Serve the site where Pages would: below its name, with its 404 page."""
-    front = (html / "book" / "index.html").read_text("utf-8")
-    url = re.search(r'property="og:url" content="([^"]+)"', front)
-    assert url is not None
-    with serve(html, urlsplit(url[1]).path.removesuffix("book/index.html")) as site:
+    with serve(html, site_prefix(html)) as site:
         yield site
 
 
