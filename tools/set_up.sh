@@ -80,9 +80,10 @@ fi
 
 # uv reads none of pip's settings: hand a local folder of wheels on.
 if [ -z "${UV_FIND_LINKS:-}" ]; then
-    UV_FIND_LINKS=${PIP_FIND_LINKS:-$("$venv/bin/python" -m pip config get \
-        global.find-links 2>/dev/null || true)}
-    UV_FIND_LINKS=$(echo $UV_FIND_LINKS | tr ' ' ,)
+    links=$("$venv/bin/python" -m pip config list 2>/dev/null |
+        sed -n "s/.*\.find-links='\(.*\)'\$/\1/p" | sed '$!d; s/\\n/ /g')
+    links=${PIP_FIND_LINKS:-$links}
+    UV_FIND_LINKS=$(echo $links | tr ' ' ,)
 fi
 if [ -n "$UV_FIND_LINKS" ]; then
     export UV_FIND_LINKS

@@ -13,7 +13,8 @@ case "$1 $2" in
 "-c "*) echo {version} ;;
 "-m venv") rm -rf "$4"; mkdir -p "$4/bin"; cp "$0" "$4/bin/python"
     echo venv >>"$LOG" ;;
-"-m pip") [ "$3" = config ] || echo "pip $*" >>"$LOG" ;;
+"-m pip") if [ "$3" = config ]; then printf '%s\n' "${{PIP_SAYS:-}}"
+    else echo "pip $*" >>"$LOG"; fi ;;
 "-m uv") echo "uv links=$UV_FIND_LINKS torch=$UV_TORCH_BACKEND" >>"$LOG"
     [ -z "${{BREAK:-}}" ] || exit 130 ;;
 esac
@@ -168,6 +169,9 @@ def test_naming_another_python_makes_the_environment_anew(place: Place) -> None:
         ({"UV_TORCH_BACKEND": "cu130"}, "", "cu130"),
         ({"PIP_FIND_LINKS": "one two"}, "one,two", ""),
         ({"PIP_FIND_LINKS": "one", "UV_FIND_LINKS": "three"}, "three", ""),
+        ({"PIP_SAYS": "global.find-links='a b'"}, "a,b", ""),
+        ({"PIP_SAYS": "install.find-links='\\na\\nb'"}, "a,b", ""),
+        ({"PIP_SAYS": "global.timeout='60'"}, "", "cpu"),
     ],
 )
 def test_linux_does_not_fetch_cuda_unless_asked(
