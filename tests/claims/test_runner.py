@@ -99,7 +99,7 @@ def test_killed_run_goes_on(made_up):
     leftover.write_text("{")
     made_up.log.with_name("go").touch()
     run = made_up.start([0, 1, 2, 3])
-    out, err = run.communicate(timeout=60)
+    out, err = run.communicate(timeout=120)
     assert run.returncode == 0, err
     assert "2 seeds to measure, 2 of those asked for finished before" in out
     assert made_up.ran() == [0, 1, 2, 2, 3]
@@ -117,7 +117,7 @@ def test_interrupted_run_says_what_is_kept(made_up):
     wait_for(made_up.log.with_name("pid1").exists)
     wait_for(lambda: made_up.stored() == ["0.json"])
     run.send_signal(signal.SIGINT)
-    _, err = run.communicate(timeout=30)
+    _, err = run.communicate(timeout=120)
     assert run.returncode == 130
     assert "Interrupted. Finished seeds are kept (world 0)" in err
     assert "Traceback" not in err

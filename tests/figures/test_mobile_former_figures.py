@@ -124,7 +124,7 @@ def test_budget_asks_the_formula_for_each_state() -> None:
 
 def test_token_viewer_has_a_frame_for_each_block_and_token() -> None:
     widget = figures.token_viewer(PICTURE, READS, LISTENS, name="fig-tokens")
-    assert widget.axes == {"Block": ["Block 1", "Block 2"], "Token": ["1", "2", "3"]}
+    assert widget.axes == {"Block": ["Block 1", "Block 2"], "Token": ["0", "1", "2"]}
     html = widget._repr_html_()
     assert len(frame_sizes(html)) == 6
     assert max(frame_sizes(html)) <= FRAME_LIMIT

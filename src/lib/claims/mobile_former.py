@@ -55,20 +55,10 @@ STEPS = {"one_cue": 1000, "two_cues": 2000, "cifar10": 2500}
 SCENES: dict[str, dict[str, Any]] = {"one_cue": {}, "two_cues": dict(cues=2, marks=2)}
 TRAIN, TEST, BATCH = 8000, 2000, 64
 
-ALWAYS = {
-    "one_cue": (
-        "mobile",
-        "mobile_wide",
-        "squeeze_excite",
-        "squeeze_excite_wide",
-        "mobile_former",
-        "dynamic_relu",
-    ),
-    "two_cues": ("mobile_wide", "squeeze_excite_wide", "mobile_former"),
-}
-# Sweeps are dear: only three seeds measure them.
+# Sweeps and narrow rivals are dear: only three seeds measure them.
 SWEEP_SEEDS = (10, 11, 12)
 SWEEPS = {
+    "one_cue": ("mobile", "squeeze_excite", "dynamic_relu"),
     "two_cues": (
         "mobile",
         "squeeze_excite",
@@ -76,7 +66,7 @@ SWEEPS = {
         "tokens_1",
         "tokens_3",
         "tokens_6",
-    )
+    ),
 }
 
 
@@ -208,13 +198,12 @@ def run(seed: int, data: str = "world") -> dict[str, dict[str, dict[str, float]]
                         arm, seed, rate("cifar10", arm), train, test
                     )
                 }
-                for arm in ALWAYS["one_cue"]
+                for arm in (*RIVALS, *SWEEPS["one_cue"])
             }
         }
     arms: dict[str, dict[str, float]] = {}
-    for task, always in ALWAYS.items():
-        more = SWEEPS.get(task, ()) if seed in SWEEP_SEEDS else ()
-        for arm in (*always, *more):
+    for task, more in SWEEPS.items():
+        for arm in (*RIVALS, *(more if seed in SWEEP_SEEDS else ())):
             share = train_on_scenes(task, arm, seed, rate(task, arm))
             arms.setdefault(arm, {})[task] = share
     return {"arms": arms}

@@ -265,7 +265,7 @@ def token_attention(image: ArrayLike, attention: ArrayLike) -> Figure:
         attention: (M, h, w), not negative; h and w divide H and W.
     """
     maps = np.asarray(attention, dtype=float)
-    titles = [f"token {i}" for i in range(1, len(maps) + 1)]
+    titles = [f"token {i}" for i in range(len(maps))]
     columns = 3 if len(maps) in (2, 5) else 4
     return heat_on_image(image, list(maps), titles=titles, columns=columns)
 
@@ -377,7 +377,7 @@ def token_viewer(
     counts = {len(maps) for maps in (*seen.values(), *heard.values())}
     if len(counts) > 1:
         raise ValueError(f"blocks have different numbers of tokens: {sorted(counts)}")
-    tokens = [str(i) for i in range(1, counts.pop() + 1)]
+    tokens = [str(i) for i in range(counts.pop())]
     picture = as_picture(image)
     frames, alts = {}, {}
     for block, (i, token) in product(seen, enumerate(tokens)):
@@ -438,7 +438,7 @@ def _strongest_token(axis: Axes, heard: NDArray, token: int) -> None:
             continue
         centre = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
         axis.text(
-            columns[centre], rows[centre], str(i + 1), ha="center", va="center",
+            columns[centre], rows[centre], str(i), ha="center", va="center",
             fontsize=9, weight="bold",
             bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": LINE, "lw": 0.6},
         )  # fmt: skip
