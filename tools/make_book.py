@@ -6,7 +6,15 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-INPUTS = ("_config.yml", "_toc.yml", "requirements.txt", "book", "chapters", "src/lib")
+INPUTS = (
+    "CONTRIBUTING.md",
+    "_config.yml",
+    "_toc.yml",
+    "requirements.txt",
+    "book",
+    "chapters",
+    "src/lib",
+)
 PASSING = {"__pycache__", ".ipynb_checkpoints"}  # folders that say nothing of the site
 
 # Jupyter Book has a command but no `python -m`.

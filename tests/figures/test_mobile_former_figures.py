@@ -78,7 +78,7 @@ def test_accuracy_names_its_source() -> None:
 def test_attention_has_a_panel_for_each_token(tokens: int) -> None:
     figure = figures.token_attention(PICTURE, attention(0, tokens))
     titles = [axis.get_title() for axis in figure.axes if axis.axison]
-    assert titles == ["Picture", *(f"token {i + 1}" for i in range(tokens))]
+    assert titles == ["Picture", *(f"token {i}" for i in range(tokens))]
 
 
 def test_dynamic_relu_is_the_larger_of_two_lines() -> None:
@@ -131,7 +131,7 @@ def test_token_viewer_has_a_frame_for_each_block_and_token() -> None:
     row, column = np.unravel_index(READS["Block 2"][2].argmax(), (8, 8))
     share = (LISTENS["Block 2"].argmax(0) == 2).mean()
     assert (
-        f"Block 2, token 3: it reads most at row {row + 1} of 8, column {column + 1} "
+        f"Block 2, token 2: it reads most at row {row + 1} of 8, column {column + 1} "
         f"of 8; {100 * share:.0f} % of the pixels listen to it most." in html
     )
     assert (
@@ -175,7 +175,7 @@ def test_explorer_has_a_frame_for_each_position() -> None:
     assert len(frame_sizes(html)) == 5
     assert max(frame_sizes(html)) <= FRAME_LIMIT
     assert "Token 0 at +2.0: channel 2 has slopes a1 1.40 and a2 0.20" in html
-    assert "−2.0 σ" in html
+    assert "−2.0" in html
 
 
 @pytest.mark.parametrize(

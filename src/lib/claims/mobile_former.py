@@ -1,12 +1,13 @@
 """Does the bridge earn its multiply-adds? Mobile-Former against wider rivals.
 
-Two tasks on cue scenes (chapter 1). *One cue*: find the digit that has the colour of
-the cue; one pooled fact about the picture is enough. *Two cues*: write at each of two
-digits the mark of the cue of its colour; now colour and mark belong together, and the
-answers live at different places. On CIFAR-10 the same networks classify pictures.
+On cue scenes with *three cues* (chapter 1) a network writes at each of three digits
+the mark of the cue of its colour, out of twelve colours and four marks: colour and
+mark belong together, and the answers live at different places. On CIFAR-10 the same
+networks classify pictures.
 
-Every arm has the same data, batches, steps, optimiser and choice of learning rates
-(see `sweep`). The wide rivals have at least the multiply-adds of Mobile-Former.
+Every arm has the same data, batches, steps and optimiser, and the learning rate that
+`sweep` chose for its family. The wide rivals have at least the multiply-adds of
+Mobile-Former.
 """
 
 from collections.abc import Iterable, Iterator
@@ -38,36 +39,32 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 """What is switched in the book-scale network; `mobile_former` has 4 tokens."""
 
-RATES = (2e-3, 4e-3, 8e-3)
-"""Peak learning rates that every arm may choose from."""
+RATES = (2e-3, 4e-3, 8e-3, 1.6e-2)
+"""Peak learning rates that the sweep tries for each of the rivals."""
 
 RIVALS = ("mobile_wide", "squeeze_excite_wide", "mobile_former")
 """The arms that the sweep tunes; their relatives take over their rates."""
 
 # The best of RATES for each rival on the tuning seed, which is not measured again.
 CHOSEN: dict[str, dict[str, float]] = {
-    "one_cue": dict.fromkeys(RIVALS, 4e-3),
-    "two_cues": dict.fromkeys(RIVALS, 4e-3),
+    "three_cues": dict.fromkeys(RIVALS, 4e-3),
     "cifar10": dict.fromkeys(RIVALS, 4e-3),
 }
 
-STEPS = {"one_cue": 1000, "two_cues": 2000, "cifar10": 2500}
-SCENES: dict[str, dict[str, Any]] = {"one_cue": {}, "two_cues": dict(cues=2, marks=2)}
+STEPS = {"three_cues": 2000, "cifar10": 2500}
+SCENES: dict[str, Any] = dict(cues=3, marks=4, colours=12)
 TRAIN, TEST, BATCH = 8000, 2000, 64
 
 # Sweeps and narrow rivals are dear: only three seeds measure them.
 SWEEP_SEEDS = (10, 11, 12)
-SWEEPS = {
-    "one_cue": ("mobile", "squeeze_excite", "dynamic_relu"),
-    "two_cues": (
-        "mobile",
-        "squeeze_excite",
-        "dynamic_relu",
-        "tokens_1",
-        "tokens_3",
-        "tokens_6",
-    ),
-}
+SWEEPS = (
+    "mobile",
+    "squeeze_excite",
+    "dynamic_relu",
+    "tokens_1",
+    "tokens_3",
+    "tokens_6",
+)
 
 
 class CellAnswers(nn.Module):
@@ -83,14 +80,9 @@ class CellAnswers(nn.Module):
         return self.answer(self.backbone(x)).flatten(2)
 
 
-def scenes(task: str, n: int, seed: int, split: str) -> tuple[Tensor, Tensor]:
-    """Return pictures (n, 3, 32, 32) and answers of a task on cue scenes.
-
-    Answers are the cell of the digit, (n,), with one cue, and the mark at each cell,
-    (n, 16), with two.
-    """
-    label = "target" if task == "one_cue" else "target_map"
-    return to_tensors(cue_scenes(n, seed, split=split, **SCENES[task]), label=label)
+def scenes(n: int, seed: int, split: str) -> tuple[Tensor, Tensor]:
+    """Return pictures (n, 3, 32, 32) and the mark at each cell, (n, 16)."""
+    return to_tensors(cue_scenes(n, seed, split=split, **SCENES), label="target_map")
 
 
 def fit(
@@ -117,23 +109,19 @@ def answers(net: nn.Module, x: Tensor) -> Tensor:
     return torch.cat([net(part).argmax(dim=1) for part in x.split(500)])
 
 
-def train_on_scenes(task: str, arm: str, seed: int, rate: float) -> float:
-    """Train one arm on a task; return the share of test scenes answered rightly.
+def train_on_scenes(arm: str, seed: int, peak: float) -> float:
+    """Train one arm on cue scenes; return the share of test scenes it solves.
 
-    With two cues a scene counts only if all sixteen cells are right.
+    A scene is solved if all sixteen cells are right.
     """
-    x, y = scenes(task, TRAIN, seed, "train")
+    x, y = scenes(TRAIN, seed, "train")
     generator = seed_everything(seed)
-    marks = int(SCENES[task].get("marks", 0))
-    net: nn.Module = CellAnswers(arm, marks + 1)
-    if task == "one_cue":
-        net = nn.Sequential(net, nn.Flatten())  # the sixteen cells are the classes
-    steps = STEPS[task]
+    net = CellAnswers(arm, SCENES["marks"] + 1)
+    steps = STEPS["three_cues"]
     minibatches = batches(x, y, batch_size=BATCH, generator=generator, steps=steps)
-    fit(net, minibatches, steps, rate)
-    x, y = scenes(task, TEST, 0, "test")
-    right = answers(net, x) == y
-    return (right if task == "one_cue" else right.all(dim=1)).float().mean().item()
+    fit(net, minibatches, steps, peak)
+    x, y = scenes(TEST, 0, "test")
+    return (answers(net, x) == y).all(dim=1).float().mean().item()
 
 
 def train_on_pictures(arm: str, seed: int, rate: float, train: Any, test: Any) -> float:
@@ -166,7 +154,7 @@ def describe(data: str) -> dict[str, Any]:
         data: "world", or a Hub id or folder with CIFAR-10's columns.
     """
     if data == "world":
-        found = cue_scenes(TEST, 0, split="test", **SCENES["two_cues"])
+        found = cue_scenes(TEST, 0, split="test", **SCENES)
         return {"label": "world", "rows": TRAIN + TEST, "hash": column_hash(found)}
     found = load_pictures(data, "test", classes=10)
     rows = len(found) + len(load_pictures(data, "train", classes=10))
@@ -189,31 +177,29 @@ def run(seed: int, data: str = "world") -> dict[str, dict[str, dict[str, float]]
         data: "world", or a Hub id or folder with CIFAR-10's columns.
     """
     torch.set_num_threads(1)
-    if data != "world":
-        train, test = pictures(data)
+    sweeps = SWEEPS if seed in SWEEP_SEEDS else ()
+    if data == "world":
         return {
             "arms": {
-                arm: {
-                    "cifar10": train_on_pictures(
-                        arm, seed, rate("cifar10", arm), train, test
-                    )
-                }
-                for arm in (*RIVALS, *SWEEPS["one_cue"])
+                arm: {"three_cues": train_on_scenes(arm, seed, rate("three_cues", arm))}
+                for arm in (*RIVALS, *sweeps)
             }
         }
-    arms: dict[str, dict[str, float]] = {}
-    for task, more in SWEEPS.items():
-        for arm in (*RIVALS, *(more if seed in SWEEP_SEEDS else ())):
-            share = train_on_scenes(task, arm, seed, rate(task, arm))
-            arms.setdefault(arm, {})[task] = share
-    return {"arms": arms}
+    train, test = pictures(data)
+    return {
+        "arms": {
+            arm: {"cifar10": train_on_pictures(arm, seed, peak, train, test)}
+            for arm in (*RIVALS, "mobile", "squeeze_excite", "dynamic_relu")
+            for peak in [rate("cifar10", arm)]
+        }
+    }
 
 
 def sweep(task: str, seed: int = 100, data: str = "world") -> dict[str, Any]:
     """Try every rate for every rival on a tuning seed that is not measured again.
 
     Args:
-        task: "one_cue", "two_cues" or "cifar10".
+        task: "three_cues" or "cifar10".
         seed: the tuning seed.
         data: where CIFAR-10 is, for that task.
 
@@ -225,6 +211,6 @@ def sweep(task: str, seed: int = 100, data: str = "world") -> dict[str, Any]:
     def share(arm: str, peak: float) -> float:
         if task == "cifar10":
             return train_on_pictures(arm, seed, peak, *pictures(data))
-        return train_on_scenes(task, arm, seed, peak)
+        return train_on_scenes(arm, seed, peak)
 
     return {arm: {f"{peak:g}": share(arm, peak) for peak in RATES} for arm in RIVALS}

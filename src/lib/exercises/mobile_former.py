@@ -143,7 +143,7 @@ def check_dynamic_relu(answer: Callable[..., nn.Module]) -> None:
     if start.abs().max() > 0.01:
         raise Wrong(
             "a fresh layer is not yet a ReLU: draw the weights of both linear layers "
-            "from N(0, 0.01) and set their biases to zero"
+            "with deviation 0.01 and set their biases to zero"
         )
 
 
@@ -421,15 +421,15 @@ Build = Callable[[], nn.Module]
 BUDGET = 865_000
 """Multiply-adds allowed for a picture, counted without normalisation."""
 
-ANSWERS, CELLS = 3, 16
-"""Nothing, first or second mark, at each of the cells of the grid."""
+ANSWERS, CELLS = 5, 16
+"""Nothing or one of four marks, at each of the cells of the grid."""
 
 SEEDS = (200, 201, 202, 203, 204)
 """Seeds of the public leaderboard; a course takes others and keeps them."""
 
 
 def book_entry() -> nn.Module:
-    """Build the chapter's Mobile-Former for two cues, the entry to beat."""
+    """Build the chapter's Mobile-Former for three cues, the entry to beat."""
     return claims.CellAnswers("mobile_former", ANSWERS)
 
 
@@ -438,7 +438,7 @@ def check_entry(answer: Build) -> None:
     """Check that a network may enter the leaderboard; how good it is takes training.
 
     Args:
-        answer: builds a new network (B, 3, 32, 32) -> (B, 3, 16) at each call.
+        answer: builds a new network (B, 3, 32, 32) -> (B, 5, 16) at each call.
     """
     with seeded(0) as generator:
         net, other = answered(answer(), "the function"), answer()
@@ -450,9 +450,9 @@ def check_entry(answer: Build) -> None:
     got = answered(net(x), "forward")
     shape = tuple(got.shape)
     if shape == (4, CELLS):
-        raise Wrong("give three answers for each cell, (B, 3, 16), not one")
+        raise Wrong("give five answers for each cell, (B, 5, 16), not one")
     if shape != (4, ANSWERS, CELLS):
-        raise Wrong(f"the answers must be (B, 3, 16); for four pictures: {shape}")
+        raise Wrong(f"the answers must be (B, 5, 16); for four pictures: {shape}")
     if not got.requires_grad:
         raise Wrong("no parameter receives a gradient: nothing can be learned")
     macs = count_macs(net, x[:1], include_norm=False)
@@ -499,10 +499,10 @@ def measure(
     train: int = claims.TRAIN,
     test: int = claims.TEST,
 ) -> Score:
-    """Train a network on two cues once for each seed, as the claim's arms are trained.
+    """Train a network on three cues, once a seed, as the arms of the claim are trained.
 
     Args:
-        build: makes a new network (B, 3, 32, 32) -> (B, 3, 16).
+        build: makes a new network (B, 3, 32, 32) -> (B, 5, 16).
         seeds: draw training scenes, weights and batches; at least two.
         steps: minibatches of 64; by default as many as in the claim.
         rate: peak learning rate; by default Mobile-Former's.
@@ -517,12 +517,12 @@ def measure(
     macs = count_macs(build(), torch.zeros(1, 3, 32, 32), include_norm=False)
     if macs > BUDGET:
         raise ValueError(f"build: {macs:,} multiply-adds; allowed are {BUDGET:,}")
-    steps = claims.STEPS["two_cues"] if steps is None else steps
-    rate = claims.rate("two_cues", "mobile_former") if rate is None else rate
-    x_test, y_test = claims.scenes("two_cues", test, 0, "test")
+    steps = claims.STEPS["three_cues"] if steps is None else steps
+    rate = claims.rate("three_cues", "mobile_former") if rate is None else rate
+    x_test, y_test = claims.scenes(test, 0, "test")
     shares = []
     for seed in progress(seeds, "seeds"):
-        x, y = claims.scenes("two_cues", train, seed, "train")
+        x, y = claims.scenes(train, seed, "train")
         generator = seed_everything(seed)
         size = min(claims.BATCH, train)
         data = batches(x, y, batch_size=size, generator=generator, steps=steps)

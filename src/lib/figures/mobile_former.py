@@ -410,11 +410,11 @@ def _token_panels(
     panels[0].imshow(picture, cmap="gray", vmin=0, vmax=1)
     bare(panels[0], "Picture")
     panels[1].imshow(heat_over(picture, seen[token]))
-    bare(panels[1], f"Token {token + 1} reads")
+    bare(panels[1], f"Token {token} reads")
     panels[2].imshow(
         heard[token], cmap="pb_sequential", vmin=0, vmax=1, interpolation="nearest"
     )
-    bare(panels[2], f"Pixels' weight on token {token + 1}")
+    bare(panels[2], f"Pixels' weight on token {token}")
     _strongest_token(panels[3], heard, token)
     return figure
 
@@ -452,7 +452,7 @@ def dynamic_relu_explorer(
     maps: ArrayLike,
     *,
     channel: int = 0,
-    label: str = "Position along the first principal direction",
+    label: str = "Position of token 0",
     caption: str | None = None,
     name: str | None = None,
 ) -> Player:
@@ -462,7 +462,7 @@ def dynamic_relu_explorer(
     the activation, on one colour scale for all positions.
 
     Args:
-        positions: (K,) where token 0 stands, in standard deviations.
+        positions: (K,) where token 0 stands.
         a1: (K, C) slopes.
         a2: (K, C) slopes.
         maps: (K, h, w) the picked channel after the activation.
@@ -497,7 +497,7 @@ def dynamic_relu_explorer(
     return Player(
         frames,
         label=label,
-        values=[f"{place:+.1f} σ".replace("-", "−") for place in places],
+        values=[f"{place:+.1f}".replace("-", "−") for place in places],
         alts=alts,
         caption=caption,
         name=name,

@@ -8,7 +8,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def channel_shuffle(x: Tensor, groups: int) -> Tensor:
-    """Deal the channels out so that every group of channels gets some of each.
+    """Deal the channels out so that every group gets channels of several.
 
     After a grouped convolution the groups know nothing of each other. Reading the
     channels as a table of `groups` rows and writing it out by columns mixes them.

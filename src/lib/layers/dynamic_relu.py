@@ -10,8 +10,9 @@ from torch import Tensor, nn
 def slope_net(context_dim: int, channels: int, reduction: int) -> nn.Sequential:
     """Build the little network from a token to two numbers per channel, in [0, 1].
 
-    Its weights start near zero, N(0, 0.01), so that both numbers start at 1/2 and
-    the rectifier at the plain one. PyTorch's default start is too wild for that.
+    Its weights start near zero, with deviation 0.01, so that both numbers start at 1/2
+    and the rectifier at the plain one. With PyTorch's default start the slopes scatter
+    by about 0.1.
     """
     hidden = context_dim // reduction
     net = nn.Sequential(
@@ -31,7 +32,7 @@ class DynamicReLU(nn.Module):
     """The larger of two lines through zero, their slopes read from a vector.
 
     `y = max(a1 * x, a2 * x)` with `a1` in [0, 2] and `a2` in [-1, 1], one pair per
-    picture and channel, the same for every pixel (section 3, "Mobile sub-block").
+    picture and channel, the same for every pixel.
     At the start `a1 = 1` and `a2 = 0`: the plain rectifier.
 
     Args:

@@ -90,7 +90,7 @@ def cue_scenes(
         cues: squares that ask for a digit, at most `objects`.
         marks: how many of the marks `MARKS` cues may carry, 1 to 4; with 1 all cues
             are solid.
-        colours: number of evenly spaced hues; six give the sheet's red, yellow,
+        colours: number of evenly spaced hues; six give red, yellow,
             green, cyan, blue and magenta.
         noise: standard deviation of the noise, in units of the brightness range.
         scales: magnifications drawn from for each object; a digit then measures

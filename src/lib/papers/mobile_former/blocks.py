@@ -28,7 +28,7 @@ class LiteBottleneck(nn.Module):
 
     With stride 1 and equal widths the input is added to the output. With
     `groups > 1` the pointwise convolution is grouped, and the channels are shuffled
-    before it, so that each group sees all of them.
+    before it, so that a group draws on many input channels.
 
     Args:
         channels_in: width of the input; must divide `hidden`.
@@ -177,7 +177,7 @@ class MobileDownBlock(nn.Module):
 class MobileFormerBlock(nn.Module):
     """One block of the network: look, think, filter, write back.
 
-    The order matters (figure 2 of the paper draws the branches in parallel): the
+    The order matters (the paper draws the branches in parallel): the
     tokens look at the block's input, the Former updates them, the updated tokens
     steer Mobile's activations and are then written to Mobile's output. A part that
     is None is left out.

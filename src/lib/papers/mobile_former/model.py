@@ -293,8 +293,8 @@ def widen(
 def initialise(model: nn.Module) -> None:
     """Give all weights the official starting values, in place.
 
-    Convolutions N(0, sqrt(2 / (k * k * C_out))), not divided by the groups; linear
-    layers N(0, 0.01) with zero bias; normalisations keep ones and zeros.
+    Convolutions have variance 2 / (k * k * C_out), not divided by the groups; linear
+    layers deviation 0.01 with zero bias; normalisations keep ones and zeros.
     """
     for module in model.modules():
         if isinstance(module, nn.Conv2d):

@@ -112,7 +112,7 @@ def load_official(
         ValueError: if keys are missing, left over or of another shape, by name.
     """
     if isinstance(source, str | Path):
-        # The released checkpoints hold their command line beside the weights.
+        # Checkpoints of timm may hold their command line beside the weights.
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(source, map_location="cpu", weights_only=True)
     else:
