@@ -21,7 +21,7 @@ def state(paper: assets.Paper) -> str:
     states = [row.state for row in paper.ledger]
     counts = [f"{states.count(word)} {word}" for word in WORDS if word in states]
     said = "built" if paper.state == "built" else "complete"
-    return f"{said}; of {len(states)} values, published or counted in the authors' code, {', '.join(counts)}"
+    return f"{said}; of {len(states)} ledger rows {', '.join(counts)}"
 
 
 def table(root: Path = ROOT) -> str:

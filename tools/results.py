@@ -223,7 +223,8 @@ def _ledgers(built: Sequence[Paper]) -> list[str]:
         places = label_places(paper)
         parts += [
             f"### {_chapter(paper)}\n",
-            f"{len(paper.ledger)} values, published or counted in the authors' code: {counts}.\n",
+            f"{len(paper.ledger)} values, published or counted in the authors' code: "
+            f"{counts}.\n",
             ledger_table(paper.slug)._repr_html_() + "\n",
         ]
         if paper.differences:

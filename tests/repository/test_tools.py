@@ -51,9 +51,9 @@ def test_a_stale_readme_is_found(
         (
             "built",
             ["reproduced", "explained", "not computable"],
-            "built; of 3 published values 1 reproduced, 1 explained, 1 not computable",
+            "built; of 3 ledger rows 1 reproduced, 1 explained, 1 not computable",
         ),
-        ("complete", ["reproduced"], "complete; of 1 published values 1 reproduced"),
+        ("complete", ["reproduced"], "complete; of 1 ledger rows 1 reproduced"),
     ],
 )
 def test_a_chapters_state_in_words(state: str, rows: list[str], said: str) -> None:
