@@ -178,7 +178,7 @@ BAD = [
     ("imports", add(code("import torchvision.ops")), "torchvision.ops"),
     ("imports", add(code("def f():\n    from timm import a")), "imports timm"),
     ("no_own_paths", add(code("open('/home/me/data')")), "/home/me"),
-    ("no_own_paths", add(code("print(p)", "/work/main\n")), "/work/main"),
+    ("no_own_paths", add(code("print(p)", "/home/me\n")), "/home/me"),
     ("bootstrap_first", no_first_cell, "missing"),
     ("bootstrap_first", other_address, "out of date"),
     ("components", edited_component, "differs from lib.toys:Shift"),
