@@ -1,6 +1,10 @@
 """The results page is what the files say now, with and without measured claims."""
 
 import io
+import os
+import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -162,3 +166,23 @@ def test_labels_of_a_chapter_have_addresses(made_up):
 def test_wrong_argument(capsys):
     assert results.main(["--chek"]) == 2
     assert "usage" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("tool", ["results", "make_readme"])
+def test_broken_paper_is_named_in_one_sentence(tool, root, tmp_path):
+    for part in ("src/lib", "tools"):
+        ignore = shutil.ignore_patterns("__pycache__", "golden")
+        shutil.copytree(root / part, tmp_path / part, ignore=ignore)
+    shutil.copy(root / "README.md", tmp_path)
+    broken = tmp_path / "src/lib/assets/mobile_former/paper.yml"
+    broken.write_text(broken.read_text("utf-8").replace("\nvenue:", "\nvenu:"), "utf-8")
+    ran = subprocess.run(
+        [sys.executable, f"tools/{tool}.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "src")},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 1
+    assert "unknown key (did you mean 'venue'?)" in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
