@@ -36,3 +36,36 @@ def test_wide_rivals_cost_at_least_as_much() -> None:
         for arm in claim.RIVALS
     }
     assert min(cost, key=lambda arm: cost[arm]) == "mobile_former"
+
+
+def test_sweep_tries_every_rate_for_every_rival(monkeypatch) -> None:
+    asked = []
+
+    def share(arm: str, seed: int, peak: float) -> float:
+        asked.append((arm, seed, peak))
+        return peak
+
+    monkeypatch.setattr(claim, "train_on_scenes", share)
+    table = claim.sweep("three_cues")
+    assert asked == [(arm, 100, r) for arm in claim.RIVALS for r in claim.RATES]
+    assert table == {arm: {f"{r:g}": r for r in claim.RATES} for arm in claim.RIVALS}
+    assert {arm: list(found) for arm, found in table.items()} == {
+        arm: list(found) for arm, found in SWEEP["three_cues"].items()
+    }
+
+
+def test_pictures_are_learned_by_every_arm(monkeypatch) -> None:
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(64) % 2
+    x = (
+        torch.rand(64, 3, 32, 32, generator=generator) * 0.2
+        + 0.6 * y[:, None, None, None]
+    )
+    monkeypatch.setattr(claim, "pictures", lambda data: ((x, y), (x, y)))
+    monkeypatch.setitem(claim.STEPS, "cifar10", 12)
+    arms = claim.run(0, "bright or dark")["arms"]
+    assert set(arms) == {*claim.RIVALS, "mobile", "squeeze_excite", "dynamic_relu"}
+    assert all(0 <= found["cifar10"] <= 1 for found in arms.values())
+    assert max(found["cifar10"] for found in arms.values()) > 0.9

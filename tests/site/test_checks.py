@@ -1,14 +1,12 @@
 """The site's checks, each shown to fail on a page that is wrong in one way."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext
 
 from tests.site import checks
-from tests.site.browser import chromium, open_browser, page_names, serve
+from tests.site.browser import page_names, serve
 
 GOOD = """<!DOCTYPE html><html lang="en"><head><title>Good</title>
 <meta name="viewport" content="width=device-width"></head><body><main><h1>Good</h1>
@@ -51,17 +49,6 @@ BAD = {
     "axe color-contrast": spoil("<p>Text", '<p style="color: #ccc">Pale</p><p>Text'),
     "axe html-has-lang": spoil(' lang="en"', ""),
 }
-
-
-@pytest.fixture(scope="module")
-def context() -> Iterator[BrowserContext]:
-    executable = chromium()
-    if executable is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI is set, but no Chromium is installed")
-        pytest.skip("No Chromium is installed, so no page was opened in a browser.")
-    with open_browser(executable) as browser:
-        yield browser
 
 
 def problems_of(context: BrowserContext, folder: Path, html: str) -> list[str]:

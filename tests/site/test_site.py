@@ -1,7 +1,6 @@
 """The built site: its files, and every page in headless Chromium without a network."""
 
 import json
-import os
 import re
 import struct
 from collections.abc import Iterator
@@ -16,8 +15,6 @@ from lib.assets import papers
 from lib.figures.palette import css_variables
 from tests.site import checks
 from tests.site.browser import (
-    chromium,
-    open_browser,
     page_names,
     serve,
     site_prefix,
@@ -37,17 +34,6 @@ def html(root: Path) -> Path:
 @pytest.fixture(scope="module")
 def pages(html: Path) -> list[str]:
     return page_names(html)
-
-
-@pytest.fixture(scope="module")
-def context() -> Iterator[BrowserContext]:
-    executable = chromium()
-    if executable is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI is set, but no Chromium is installed")
-        pytest.skip("No Chromium is installed, so no page was opened in a browser.")
-    with open_browser(executable) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
