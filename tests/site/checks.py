@@ -12,7 +12,14 @@ from urllib.parse import unquote, urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Response, Route
+from playwright.sync_api import (
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    Route,
+)
 
 AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 # What a browser fetches by itself, and the attribute that says from where.
@@ -214,11 +221,18 @@ def watched_page(context: BrowserContext, address: str) -> tuple[Page, list[str]
         if response.status >= 400:
             faults.append(f"status {response.status}: {response.url}")
 
+    def on_failure(request: Request) -> None:
+        # Leaving a page cancels what it was still fetching (the icon is asked for
+        # after the load event). That is no fault: an address that does not answer
+        # fails with another reason, a missing file shows as a status of 400 or more.
+        if request.failure != "net::ERR_ABORTED":
+            faults.append(f"request failed ({request.failure}): {request.url}")
+
     page.route("**/*", local_only)
     page.on("console", on_console)
     page.on("response", on_response)
     page.on("pageerror", lambda error: faults.append(f"script error: {error}"))
-    page.on("requestfailed", lambda r: faults.append(f"request failed: {r.url}"))
+    page.on("requestfailed", on_failure)
     return page, faults
 
 
