@@ -70,6 +70,7 @@ SWEEPS = (
     "tokens_3",
     "tokens_6",
 )
+PICTURE_SWEEPS = ("mobile", "squeeze_excite", "dynamic_relu")
 
 
 class CellAnswers(nn.Module):
@@ -191,10 +192,11 @@ def run(seed: int, data: str = "world") -> dict[str, dict[str, dict[str, float]]
             }
         }
     train, test = pictures(data)
+    narrow = PICTURE_SWEEPS if seed in SWEEP_SEEDS else ()
     return {
         "arms": {
             arm: {"cifar10": train_on_pictures(arm, seed, peak, train, test)}
-            for arm in (*RIVALS, "mobile", "squeeze_excite", "dynamic_relu")
+            for arm in (*RIVALS, *narrow)
             for peak in [rate("cifar10", arm)]
         }
     }

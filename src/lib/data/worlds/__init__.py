@@ -13,10 +13,14 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from lib.data.worlds.cues import cue_scenes
+    from lib.data.worlds.tiles import tile_scenes
 
-__all__ = ["WORLDS", "card", "cue_scenes", "make"]
+__all__ = ["WORLDS", "card", "cue_scenes", "make", "tile_scenes"]
 
-WORLDS = {"cue_scenes": "lib.data.worlds.cues"}
+WORLDS = {
+    "cue_scenes": "lib.data.worlds.cues",
+    "tile_scenes": "lib.data.worlds.tiles",
+}
 """The worlds by name, with the module that draws each."""
 
 
