@@ -205,6 +205,13 @@ def test_claims_table(paper):
     ]
 
 
+def test_claims_of_one_kind_of_data(paper):
+    assert [row[1].text for row in claims_table("x", "cifar10").rows] == ["cifar10"] * 2
+    assert {row[1].text for row in claims_table("x", "world").rows} == {"world"}
+    with pytest.raises(ValueError, match="data='moon'; allowed are cifar10, world"):
+        claims_table("x", "moon")
+
+
 def test_verdict_sentence(paper, monkeypatch):
     assert verdict_sentence("x", "wins") == (
         "On world, bridge has 0.9300 and wide 0.9088 in accuracy, over 8 seeds (higher "

@@ -198,23 +198,28 @@ def differences_table(slug: str, link: Callable[[str], str] = "#{}".format) -> T
     )
 
 
-def claims_table(slug: str) -> Table:
+def claims_table(slug: str, data: str | None = None) -> Table:
     """Return the claims of a paper with what was measured for each kind of data.
 
     Args:
         slug: the paper.
+        data: one kind of data, such as "world"; by default all.
 
     Raises:
-        ValueError: for an unknown slug.
+        ValueError: for an unknown slug, or data that no claim is about.
     """
     paper = load_paper(slug)
+    known = sorted({label for claim in paper.claims for label in claim.data})
+    if data is not None and data not in known:
+        raise ValueError(f"data={data!r}; allowed are {', '.join(known) or 'none'}")
     measured = (load_claims(slug) or {"data": {}})["data"]
     rows = []
     for claim in paper.claims:
         labels = [*claim.data, *(set(measured) - set(claim.data))]
         for label in sorted(labels, key=lambda name: (name not in claim.data, name)):
             result = measured.get(label, {}).get("claims", {}).get(claim.id)
-            if result or label in claim.data:
+            wanted = data in (None, label)
+            if wanted and (result or label in claim.data):
                 rows.append(claim_row(claim, label, result))
     return Table(
         f"The claims of {paper.short}, listed before they were measured",
