@@ -20,20 +20,40 @@ from lib.layers.light_attention import (
     merge_heads,
     split_heads,
 )
+from lib.layers.patches import ConvMerge, ConvPatchEmbed
+from lib.layers.prenorm import Mlp, PreNormBlock
+from lib.layers.stripes import (
+    CrossShapedAttention,
+    LePE,
+    StripeAttention,
+    pad_to_tiles,
+    stripe_merge,
+    stripe_partition,
+)
 
 __all__ = [
     "ConvBNAct",
+    "ConvMerge",
+    "ConvPatchEmbed",
+    "CrossShapedAttention",
     "DropPath",
     "DynamicReLU",
     "FormerToMobile",
+    "LePE",
+    "Mlp",
     "MobileToFormer",
     "PostNormBlock",
+    "PreNormBlock",
     "SpatialDynamicReLU",
     "SqueezeExcite",
+    "StripeAttention",
     "channel_shuffle",
     "fuse",
     "merge_heads",
+    "pad_to_tiles",
     "slope_net",
     "split_heads",
+    "stripe_merge",
+    "stripe_partition",
     "token_shares",
 ]
