@@ -1,0 +1,505 @@
+"""An end-to-end detector whose tokens are object queries.
+
+It follows the idea of the paper's second detector (E2E-MF-DETR): DETR whose encoder and
+decoder are Mobile-Former blocks. The authors released no code for it, and the details
+below are unverified. From what is known of it: a backbone with spatial dynamic ReLU, a
+head of Mobile-Former blocks with learned queries as its tokens, from the coarsest map
+to finer ones, positions that are adapted after every block, and DETR's set loss with
+auxiliary losses. Of our own choosing: all sizes; a code of sines added to the maps, so
+that a query can read where a pixel lies; ReLU6 inside the head, where no token is the
+first; and one last look without convolutions, since nobody would read its map.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+
+from lib.layers import (
+    ConvBNAct,
+    FormerToMobile,
+    MobileToFormer,
+    PostNormBlock,
+    merge_heads,
+    split_heads,
+)
+from lib.layers.detection.boxes import giou
+from lib.papers.mobile_former.blocks import MobileBlock
+from lib.papers.mobile_former.model import Backbone
+
+# A book-scale detector for pictures of 64x64: the maps of the head are 8x8 and 16x16.
+QUERY_NANO: dict[str, Any] = {
+    "backbone": {
+        "blocks": [
+            ("lite", 16, 8),
+            ("MF-down", (32, 48), 16),
+            ("MF", 64, 16),
+            ("MF-down", (64, 96), 32),
+            ("MF", 128, 32),
+        ],
+        "stem": 8,
+        "tokens": 4,
+        "dim": 48,
+    },
+    "strides": (8, 4),
+    "depths": (3, 3),
+    "queries": 16,
+    "dim": 64,
+    "channels": 48,
+}
+
+
+class Target(NamedTuple):
+    """The objects of one picture.
+
+    Attributes:
+        labels: classes from 0, int64 (K,).
+        boxes: centre x, centre y, width and height in parts of the picture, (K, 4).
+    """
+
+    labels: Tensor
+    boxes: Tensor
+
+
+class Prediction(NamedTuple):
+    """What the queries of a batch say.
+
+    Attributes:
+        logits: (B, M, classes + 1); the last class is "no object".
+        boxes: centre x, centre y, width and height in [0, 1], (B, M, 4).
+    """
+
+    logits: Tensor
+    boxes: Tensor
+
+
+class Detection(NamedTuple):
+    """What was found in one picture.
+
+    Attributes:
+        boxes: corners x1 y1 x2 y2 in pixels, (N, 4).
+        scores: probabilities, (N,).
+        labels: classes, int64 (N,).
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+
+
+def corners(boxes: Tensor) -> Tensor:
+    """Turn centres and sizes (..., 4) into corners x1 y1 x2 y2."""
+    centre, size = boxes.split(2, dim=-1)
+    return torch.cat([centre - size / 2, centre + size / 2], dim=-1)
+
+
+def centres(boxes: Tensor) -> Tensor:
+    """Turn corners x1 y1 x2 y2 (..., 4) into centres and sizes."""
+    low, high = boxes.split(2, dim=-1)
+    return torch.cat([(low + high) / 2, high - low], dim=-1)
+
+
+def position_code(height: int, width: int, channels: int) -> Tensor:
+    """Say in sines and cosines where each pixel of a map lies.
+
+    Half of the channels tell the row, half the column; the waves are from twice the
+    picture down to a tenth of that, whatever the number of pixels, so that maps of all
+    strides agree (as the code of DETR, with longer waves left out).
+
+    Args:
+        height: rows of the map.
+        width: columns of the map.
+        channels: a multiple of 4.
+
+    Returns:
+        Values in [-1, 1], (channels, height, width).
+
+    Raises:
+        ValueError: if `channels` is no multiple of 4.
+    """
+    if channels < 4 or channels % 4:
+        raise ValueError(f"channels={channels}; allowed are multiples of 4")
+    waves = torch.pi * 20 ** torch.linspace(0, 1, channels // 4)  # (channels / 4,)
+    y = (torch.arange(height) + 0.5)[:, None] / height * waves  # (H, channels / 4)
+    x = (torch.arange(width) + 0.5)[:, None] / width * waves
+    y, x = (torch.cat([p.sin(), p.cos()], dim=1).T for p in (y, x))
+    shape = (channels // 2, height, width)
+    return torch.cat([y[:, :, None].expand(shape), x[:, None].expand(shape)])
+
+
+class QueryLook(MobileToFormer):
+    """Queries look at the picture; their positions say where.
+
+    The bridge Mobile->Former, but what a query looks for is its content and its
+    position together, while only the content takes up what was found.
+
+    Shape: x (B, C, H, W), queries and position (B, M, D) -> (B, M, D).
+    """
+
+    def forward(
+        self, x: Tensor, queries: Tensor, position: Tensor | float = 0.0
+    ) -> Tensor:
+        """Return the queries after one look at the picture."""
+        pixels = split_heads(x.flatten(2).transpose(1, 2), self.heads)
+        q = split_heads(self.query(queries + position), self.heads)  # (B, h, M, C/h)
+        found = F.scaled_dot_product_attention(q, pixels, pixels)
+        found = merge_heads(found)  # (B, M, C)
+        if self.gate is not None:
+            found = found * 2 * F.hardsigmoid(self.gate(queries))
+        return self.norm(queries + self.drop_path(self.out(found)))  # (B, M, D)
+
+
+class QueryFormer(PostNormBlock):
+    """Queries look at each other: by content and position, exchanging content.
+
+    This is where two queries can agree that only one of them keeps an object.
+
+    Shape: queries and position (B, M, D) -> (B, M, D).
+    """
+
+    def forward(self, queries: Tensor, position: Tensor | float = 0.0) -> Tensor:
+        """Return the queries after they have looked at each other."""
+        placed = queries + position
+        q = split_heads(self.query(placed), self.heads)  # (B, h, M, D / h)
+        k = split_heads(self.key(placed), self.heads)
+        v = split_heads(self.value(queries), self.heads)
+        mixed = merge_heads(F.scaled_dot_product_attention(q, k, v))  # (B, M, D)
+        queries = self.norm1(queries + self.drop_path(self.out(mixed)))
+        return self.norm2(queries + self.ffn(queries))
+
+
+class QueryWrite(FormerToMobile):
+    """The picture looks at the queries, the step that DETR lacks.
+
+    Shape: x (B, C, H, W), queries and position (B, M, D) -> (B, C, H, W).
+    """
+
+    def forward(
+        self, x: Tensor, queries: Tensor, position: Tensor | float = 0.0
+    ) -> Tensor:
+        """Return the map with a mixture of queries added at every pixel."""
+        q = split_heads(x.flatten(2).transpose(1, 2), self.heads)  # (B, h, HW, C/h)
+        k = split_heads(self.key(queries + position), self.heads)  # (B, h, M, C / h)
+        v = split_heads(self.value(queries), self.heads)
+        mix = merge_heads(F.scaled_dot_product_attention(q, k, v))  # (B, HW, C)
+        mix = mix.transpose(1, 2).unflatten(2, x.shape[-2:])  # (B, C, H, W)
+        return x + self.drop_path(mix)
+
+
+def perceptron(widths: Sequence[int]) -> nn.Sequential:
+    """Build linear layers of the given widths with ReLU between them."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+class QueryBlock(nn.Module):
+    """A Mobile-Former block of the head, whose tokens are object queries.
+
+    The order is that of every block (look, think, filter, write back). Then the
+    positions are adapted to what the queries have found, p + MLP(q).
+
+    Args:
+        channels: width C of the map.
+        dim: width D of the queries.
+        expand: Mobile's hidden layers have `expand * channels` channels.
+        heads: heads of the three attentions; must divide C and D.
+        write: whether the map is filtered and written to. The last block does not,
+            nor does it adapt positions: nobody would read them.
+        adapt: whether the positions are adapted.
+
+    Shape: x (B, C, H, W), queries and position (B, M, D) -> the same three.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        dim: int,
+        *,
+        expand: int = 3,
+        heads: int = 4,
+        write: bool = True,
+        adapt: bool = True,
+    ) -> None:
+        super().__init__()
+        self.look = QueryLook(channels, dim, heads=heads)
+        self.former = QueryFormer(dim, heads=heads)
+        self.mobile = self.write = self.adapt = None
+        if write:
+            self.mobile = MobileBlock(channels, expand * channels, channels)
+            self.write = QueryWrite(dim, channels, heads=heads)
+        if write and adapt:
+            self.adapt = perceptron([dim, dim, dim])
+
+    def forward(
+        self, x: Tensor, queries: Tensor, position: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the new map, queries and positions."""
+        queries = self.look(x, queries, position)  # (B, M, D)
+        queries = self.former(queries, position)
+        if self.mobile is not None and self.write is not None:
+            x = self.write(self.mobile(x), queries, position)  # (B, C, H, W)
+        if self.adapt is not None:
+            position = position + self.adapt(queries)
+        return x, queries, position
+
+
+class QueryHead(nn.Module):
+    """Learned queries pass through blocks on ever finer maps, and each names a box.
+
+    Between two scales the map is up-sampled and the backbone's map of the finer
+    stride is added. After every block the same two small networks read class and box
+    from the queries, for the auxiliary losses.
+
+    Args:
+        widths: of the backbone's maps, the coarsest first.
+        depths: number of blocks at each of them.
+        num_classes: without "no object".
+        queries: number M of queries.
+        dim: width D of the queries.
+        channels: width C of the maps inside the head, a multiple of 4.
+        adapt_position: whether positions are adapted after every block.
+
+    Shape: maps (B, widths[i], H_i, W_i) -> one `Prediction` a block, the last is best.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        depths: Sequence[int],
+        num_classes: int,
+        *,
+        queries: int,
+        dim: int,
+        channels: int,
+        adapt_position: bool = True,
+    ) -> None:
+        super().__init__()
+        self.queries = nn.Parameter(torch.randn(queries, dim))
+        self.position = nn.Parameter(torch.randn(queries, dim))
+        self.entries = nn.ModuleList(
+            ConvBNAct(width, channels, kernel=1, act=None) for width in widths
+        )
+        last = sum(depths) - 1
+        self.blocks = nn.ModuleList(
+            QueryBlock(channels, dim, write=i < last, adapt=adapt_position)
+            for i in range(last + 1)
+        )
+        self.scales = [scale for scale, n in enumerate(depths) for _ in range(n)]
+        self.classify = perceptron([dim, dim, num_classes + 1])
+        self.locate = perceptron([dim, dim, dim, 4])
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Prediction]:
+        """Return what the queries say after each block."""
+        batch = maps[0].shape[0]
+        queries = self.queries.expand(batch, -1, -1)  # (B, M, D)
+        position = self.position.expand(batch, -1, -1)
+        x, scale, said = self.enter(maps, 0), 0, []
+        for block, wanted in zip(self.blocks, self.scales, strict=True):
+            if wanted != scale:  # up to the finer map
+                fine, scale = self.enter(maps, wanted), wanted
+                size = fine.shape[-2:]
+                x = fine + F.interpolate(x, size, mode="bilinear", align_corners=False)
+            x, queries, position = block(x, queries, position)
+            boxes = self.locate(queries).sigmoid()  # (B, M, 4)
+            said.append(Prediction(self.classify(queries), boxes))
+        return said
+
+    def enter(self, maps: Sequence[Tensor], scale: int) -> Tensor:
+        """Bring a map of the backbone to the head's width, with the code of places."""
+        x = self.entries[scale](maps[scale])  # (B, C, H, W)
+        code = position_code(x.shape[2], x.shape[3], x.shape[1])
+        return x + code.to(x)
+
+
+class QueryDetector(nn.Module):
+    """Mobile-Former from the pixels to the boxes: no anchors, nothing suppressed.
+
+    Args:
+        num_classes: without "no object".
+        backbone: options of `Backbone`, whose activations are spatial dynamic ReLU.
+        strides: of the backbone's maps that the head reads, the coarsest first.
+        depths: number of blocks of the head at each of them.
+        options: `queries`, `dim`, `channels` and `adapt_position` of `QueryHead`.
+
+    Shape: (B, 3, H, W) -> one `Prediction` a block of the head; any H and W.
+
+    Raises:
+        ValueError: if the backbone has no map of a stride, the strides do not fall,
+            or their number is not that of the depths.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        backbone: dict[str, Any],
+        strides: Sequence[int],
+        depths: Sequence[int],
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        self.backbone = Backbone(**{"act": "spatial"} | backbone)
+        rows = zip(self.backbone.strides, backbone["blocks"], strict=True)
+        widths = {stride: row[-1] for stride, row in rows}  # of the last map of each
+        if list(strides) != sorted(set(strides) & set(widths), reverse=True):
+            raise ValueError(
+                f"strides={strides}; allowed are falling ones of {sorted(widths)}"
+            )
+        if len(depths) != len(strides) or min(depths, default=0) < 1:
+            raise ValueError(
+                f"depths={depths}; allowed is 1 or more for each of {strides}"
+            )
+        self.strides = tuple(strides)
+        self.head = QueryHead(
+            [widths[s] for s in strides], depths, num_classes, **options
+        )
+
+    def forward(self, x: Tensor) -> list[Prediction]:
+        """Return what the queries say after each block of the head."""
+        maps, _ = self.backbone.run(x)
+        return self.head([maps[stride] for stride in self.strides])
+
+
+@torch.no_grad()
+def hungarian_match(
+    prediction: Prediction,
+    targets: Sequence[Target],
+    *,
+    weights: tuple[float, float, float] = (1.0, 5.0, 2.0),
+) -> tuple[Tensor, Tensor]:
+    """Give every object one query of its own, so that the whole cost is least.
+
+    A pair costs minus the probability of the object's class, plus the L1 distance of
+    the boxes, minus their generalised IoU, weighted (Carion et al., ECCV 2020,
+    equation 1 and section 3.1).
+
+    Args:
+        prediction: of one block.
+        targets: one a picture, each with at most M objects.
+        weights: of class, L1 and GIoU.
+
+    Returns:
+        Picture and query of every object, int64 (N,) each, in the order of the
+        targets put one after the other.
+
+    Raises:
+        ValueError: if a picture has more objects than there are queries.
+    """
+    counts = [len(target.labels) for target in targets]
+    queries = prediction.logits.shape[1]
+    if max(counts, default=0) > queries:
+        raise ValueError(f"targets: {max(counts)} objects for {queries} queries")
+    labels = torch.cat([target.labels for target in targets])  # (N,)
+    boxes = torch.cat([target.boxes for target in targets])  # (N, 4)
+    chance = prediction.logits.softmax(dim=-1)[..., labels]  # (B, M, N)
+    apart = torch.cdist(prediction.boxes, boxes.expand(len(counts), -1, -1), p=1)
+    overlap = giou(corners(prediction.boxes.flatten(0, 1)), corners(boxes))
+    cost = weights[1] * apart - weights[2] * overlap.view_as(apart)
+    cost = (cost - weights[0] * chance).cpu().numpy()  # (B, M, N)
+    starts = np.cumsum([0, *counts])
+    query = [  # only a picture's own objects count in it
+        linear_sum_assignment(cost[b, :, starts[b] : starts[b + 1]].T)[1]
+        for b in range(len(counts))
+    ]
+    picture = np.repeat(np.arange(len(counts)), counts)
+    pairs = np.stack([picture, np.concatenate(query)]).astype(np.int64)  # (2, N)
+    return tuple(torch.from_numpy(pairs).to(labels.device))
+
+
+def set_loss(
+    prediction: Prediction,
+    targets: Sequence[Target],
+    *,
+    no_object: float = 0.1,
+) -> dict[str, Tensor]:
+    """Compare the queries with the objects that they were matched to, as DETR does.
+
+    Args:
+        prediction: of one block.
+        targets: one a picture; pictures may be empty.
+        no_object: weight of "no object" in the cross entropy; most queries find none.
+
+    Returns:
+        "class" (weighted mean over the queries), "l1" and "giou" (sums over the pairs
+        divided by their number), each before its own weight in the total.
+    """
+    picture, query = hungarian_match(prediction, targets)  # (N,) each
+    labels = torch.cat([target.labels for target in targets])  # (N,)
+    boxes = torch.cat([target.boxes for target in targets])  # (N, 4)
+    logits = prediction.logits.transpose(1, 2)  # (B, classes + 1, M)
+    wanted = torch.full_like(logits[:, 0], logits.shape[1] - 1, dtype=torch.long)
+    wanted[picture, query] = labels  # (B, M)
+    weight = logits.new_ones(logits.shape[1])
+    weight[-1] = no_object
+    own = prediction.boxes[picture, query]  # (N, 4)
+    # Each box with its own object alone: (N, 1, 4) and (N, 1, 4) -> (N, 1, 1).
+    overlap = giou(corners(own)[:, None], corners(boxes)[:, None])
+    count = max(1, len(labels))
+    return {
+        "class": F.cross_entropy(logits, wanted, weight),
+        "l1": (own - boxes).abs().sum() / count,
+        "giou": (1 - overlap).sum() / count,
+    }
+
+
+def detection_loss(
+    predictions: Sequence[Prediction],
+    targets: Sequence[Target],
+    *,
+    weights: tuple[float, float, float] = (1.0, 5.0, 2.0),
+    auxiliary: bool = True,
+) -> Tensor:
+    """Add up the set loss of the last block and, if asked to, of all before it.
+
+    Args:
+        predictions: one a block, as the detector returns them.
+        targets: one a picture.
+        weights: of class, L1 and GIoU.
+        auxiliary: whether the earlier blocks count; each is matched on its own.
+    """
+    total = predictions[-1].logits.new_zeros(())
+    for prediction in predictions if auxiliary else predictions[-1:]:
+        parts = set_loss(prediction, targets)
+        for weight, name in zip(weights, ("class", "l1", "giou"), strict=True):
+            total = total + weight * parts[name]
+    return total
+
+
+@torch.no_grad()
+def detect(
+    model: QueryDetector, images: Tensor, *, threshold: float = 0.5
+) -> list[Detection]:
+    """Return every query that names a class, at most one detection a query.
+
+    Nothing is suppressed afterwards. The model should be in eval mode.
+
+    Args:
+        model: the detector.
+        images: (B, 3, H, W).
+        threshold: least probability of the best class that is not "no object".
+
+    Returns:
+        One `Detection` a picture, the surest first.
+
+    Raises:
+        ValueError: if the threshold is not in [0, 1].
+    """
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"threshold={threshold}; allowed is 0 to 1")
+    height, width = images.shape[-2:]
+    last = model(images)[-1]
+    scores, labels = last.logits.softmax(dim=-1)[..., :-1].max(dim=-1)  # (B, M)
+    boxes = corners(last.boxes) * last.boxes.new_tensor([width, height] * 2)
+    found = []
+    for picture in zip(boxes, scores, labels, strict=True):
+        order = picture[1].argsort(descending=True)
+        order = order[picture[1][order] >= threshold]
+        found.append(Detection(*(part[order] for part in picture)))
+    return found

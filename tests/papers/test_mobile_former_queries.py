@@ -1,0 +1,413 @@
+"""The query detector: matching, set loss, positions, any picture, shipped weights."""
+
+from itertools import permutations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from lib.layers import FormerToMobile, MobileToFormer, PostNormBlock
+from lib.papers.mobile_former.queries import (
+    QUERY_NANO,
+    Prediction,
+    QueryBlock,
+    QueryDetector,
+    QueryFormer,
+    QueryHead,
+    QueryLook,
+    QueryWrite,
+    Target,
+    centres,
+    corners,
+    detect,
+    detection_loss,
+    hungarian_match,
+    perceptron,
+    position_code,
+    set_loss,
+)
+
+TINY = {
+    "backbone": {
+        "blocks": [("lite", 8, 4), ("MF-down", (8, 16), 8), ("MF-down", (16, 16), 8)],
+        "stem": 4,
+        "tokens": 2,
+        "dim": 16,
+    },
+    "strides": (8, 4),
+    "depths": (2, 2),
+    "queries": 5,
+    "dim": 16,
+    "channels": 8,
+}
+
+
+def tiny(**options):
+    return QueryDetector(3, **TINY | options)
+
+
+def random_targets(counts, generator=None):
+    targets = []
+    for n in counts:
+        size = torch.rand(n, 2, generator=generator) * 0.4 + 0.05
+        centre = torch.rand(n, 2, generator=generator) * 0.6 + 0.2
+        labels = torch.randint(0, 3, (n,), generator=generator)
+        targets.append(Target(labels, torch.cat([centre, size], dim=1)))
+    return targets
+
+
+def random_prediction(pictures, queries, generator=None):
+    logits = torch.randn(pictures, queries, 4, generator=generator)
+    boxes = torch.rand(pictures, queries, 4, generator=generator) * 0.4 + 0.3
+    return Prediction(logits, boxes)
+
+
+# Slow references, box by box and from the definitions.
+
+
+def slow_corners(box):
+    return [box[i % 2] + (-0.5 if i < 2 else 0.5) * box[2 + i % 2] for i in range(4)]
+
+
+def slow_giou(a, b):
+    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = slow_corners(a), slow_corners(b)
+    shared = max(0, min(ax2, bx2) - max(ax1, bx1)) * max(
+        0, min(ay2, by2) - max(ay1, by1)
+    )
+    union = a[2] * a[3] + b[2] * b[3] - shared
+    hull = (max(ax2, bx2) - min(ax1, bx1)) * (max(ay2, by2) - min(ay1, by1))
+    return shared / union - (hull - union) / hull
+
+
+def slow_cost(logits, box, label, true):
+    l1 = sum(abs(p - q) for p, q in zip(box.tolist(), true.tolist(), strict=True))
+    chance = logits.softmax(dim=0)[label].item()
+    return 5 * l1 - 2 * slow_giou(box.tolist(), true.tolist()) - chance
+
+
+def costs(prediction, target, picture=0):
+    """Give the cost of each object (rows) with each query."""
+    return [
+        [
+            slow_cost(logits, box, int(label), true)
+            for logits, box in zip(
+                prediction.logits[picture], prediction.boxes[picture], strict=True
+            )
+        ]
+        for label, true in zip(*target, strict=True)
+    ]
+
+
+# Matching.
+
+
+@given(st.integers(0, 4), st.integers(0, 3), st.integers(0, 2**31))
+@settings(deadline=None, max_examples=40)
+def test_match_is_the_cheapest_of_all(objects, more, seed):
+    generator = torch.Generator().manual_seed(seed)
+    queries = max(1, objects + more)
+    prediction = random_prediction(1, queries, generator)
+    targets = random_targets([objects], generator)
+    picture, query = hungarian_match(prediction, targets)
+    assert picture.tolist() == [0] * objects
+    assert len(set(query.tolist())) == objects, "one query, one object"
+    table = costs(prediction, targets[0])
+    total = sum(table[i][q] for i, q in enumerate(query.tolist()))
+    best = min(
+        sum(table[i][q] for i, q in enumerate(choice))
+        for choice in permutations(range(queries), objects)
+    )
+    assert total == pytest.approx(best, abs=1e-4)
+
+
+def test_pictures_are_matched_apart():
+    targets = random_targets([3, 0, 2])
+    prediction = random_prediction(3, 4)
+    picture, query = hungarian_match(prediction, targets)
+    assert picture.tolist() == [0, 0, 0, 2, 2]
+    alone = [
+        hungarian_match(Prediction(*(p[i : i + 1] for p in prediction)), [targets[i]])
+        for i in range(3)
+    ]
+    assert query.tolist() == torch.cat([q for _, q in alone]).tolist()
+
+
+def test_match_follows_the_weights():
+    boxes = torch.tensor([[[0.2, 0.2, 0.1, 0.1], [0.8, 0.8, 0.1, 0.1]]])
+    logits = torch.tensor([[[0.0, 9.0], [9.0, 0.0]]])
+    target = Target(torch.tensor([0]), torch.tensor([[0.2, 0.2, 0.1, 0.1]]))
+    prediction = Prediction(logits, boxes)
+    assert hungarian_match(prediction, [target])[1].tolist() == [0], "the near box"
+    by_class = hungarian_match(prediction, [target], weights=(1.0, 0.0, 0.0))
+    assert by_class[1].tolist() == [1], "the class alone"
+
+
+def test_more_objects_than_queries():
+    with pytest.raises(ValueError, match="targets: 3 objects for 2 queries"):
+        hungarian_match(random_prediction(1, 2), random_targets([3]))
+
+
+# The set loss.
+
+
+def test_set_loss_of_one_picture_by_hand():
+    prediction, (target,) = random_prediction(1, 6), random_targets([3])
+    table = costs(prediction, target)
+    best = min(
+        permutations(range(6), 3),
+        key=lambda choice: sum(table[i][q] for i, q in enumerate(choice)),
+    )
+    entropy = weight_sum = l1 = overlap = 0.0
+    for q in range(6):
+        label = int(target.labels[best.index(q)]) if q in best else 3
+        weight = 1.0 if q in best else 0.1
+        entropy -= weight * prediction.logits[0, q].log_softmax(dim=0)[label].item()
+        weight_sum += weight
+    for i, q in enumerate(best):
+        own, true = prediction.boxes[0, q].tolist(), target.boxes[i].tolist()
+        l1 += sum(abs(a - b) for a, b in zip(own, true, strict=True)) / 3
+        overlap += (1 - slow_giou(own, true)) / 3
+    got = set_loss(prediction, [target])
+    assert got["class"].item() == pytest.approx(entropy / weight_sum, abs=1e-5)
+    assert got["l1"].item() == pytest.approx(l1, abs=1e-5)
+    assert got["giou"].item() == pytest.approx(overlap, abs=1e-5)
+    total = detection_loss([prediction], [target])
+    by_hand = entropy / weight_sum + 5 * l1 + 2 * overlap
+    assert total.item() == pytest.approx(by_hand, abs=1e-4)
+
+
+@given(st.permutations(range(4)), st.integers(0, 2**31))
+@settings(deadline=None, max_examples=25)
+def test_order_of_the_targets_is_nothing(order, seed):
+    generator = torch.Generator().manual_seed(seed)
+    prediction, (target,) = (
+        random_prediction(1, 6, generator),
+        random_targets([4], generator),
+    )
+    other = Target(target.labels[order], target.boxes[order])
+    ours, theirs = (set_loss(prediction, [t]) for t in (target, other))
+    for name in ours:
+        torch.testing.assert_close(ours[name], theirs[name])
+
+
+def test_normalised_by_the_boxes_of_the_whole_batch():
+    prediction, targets = random_prediction(2, 5), random_targets([3, 1])
+    whole = set_loss(prediction, targets)
+    for name in ("l1", "giou"):
+        parts = [
+            set_loss(Prediction(*(p[i : i + 1] for p in prediction)), [targets[i]])
+            for i in range(2)
+        ]
+        mean = (3 * parts[0][name] + parts[1][name]) / 4
+        torch.testing.assert_close(whole[name], mean)
+
+
+def test_pictures_without_objects():
+    prediction = random_prediction(2, 5)
+    for part in prediction:
+        part.requires_grad_()
+    got = set_loss(prediction, random_targets([0, 0]))
+    assert got["l1"] == got["giou"] == 0
+    nothing = torch.full((10,), 3)
+    wanted = nn.functional.cross_entropy(prediction.logits.flatten(0, 1), nothing)
+    torch.testing.assert_close(got["class"], wanted)
+    sum(got.values()).backward()
+    assert prediction.logits.grad.isfinite().all()
+    assert prediction.boxes.grad.abs().sum() == 0
+
+
+def test_auxiliary_losses():
+    predictions = [random_prediction(2, 5) for _ in range(3)]
+    targets = random_targets([2, 1])
+    alone = [detection_loss([p], targets) for p in predictions]
+    torch.testing.assert_close(detection_loss(predictions, targets), sum(alone))
+    torch.testing.assert_close(
+        detection_loss(predictions, targets, auxiliary=False), alone[-1]
+    )
+    no_giou = detection_loss(predictions[:1], targets, weights=(1.0, 5.0, 0.0))
+    parts = set_loss(predictions[0], targets)
+    torch.testing.assert_close(no_giou, parts["class"] + 5 * parts["l1"])
+
+
+# Boxes and places.
+
+
+def test_corners_and_centres():
+    boxes = torch.tensor([0.5, 0.25, 0.2, 0.1])
+    torch.testing.assert_close(corners(boxes), torch.tensor([0.4, 0.2, 0.6, 0.3]))
+    many = torch.rand(2, 7, 4)
+    torch.testing.assert_close(centres(corners(many)), many)
+
+
+def test_position_code():
+    code = position_code(6, 9, 16)
+    assert code.shape == (16, 6, 9)
+    assert code.abs().max() <= 1
+    assert (code[:8] == code[:8, :, :1]).all(), "half of it knows only the row"
+    assert (code[8:] == code[8:, :1]).all(), "the other half only the column"
+    pixels = code.flatten(1).T
+    apart = torch.cdist(pixels, pixels) + 9 * torch.eye(len(pixels))
+    assert apart.min() > 0.1, "no two places share a code"
+    # A pixel of a coarse map has the code of the fine one at its middle.
+    fine = position_code(18, 27, 16)[:, 1::3, 1::3]
+    torch.testing.assert_close(fine, code, atol=1e-4, rtol=0)
+    for channels in (0, 6):
+        with pytest.raises(ValueError, match=f"channels={channels}; allowed"):
+            position_code(4, 4, channels)
+
+
+# The parts of the head are those of the classifier, with a position.
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "sizes"),
+    [
+        (QueryLook, MobileToFormer, (8, 16)),
+        (QueryFormer, PostNormBlock, (16,)),
+        (QueryWrite, FormerToMobile, (16, 8)),
+    ],
+)
+def test_without_position_the_known_layer(ours, theirs, sizes):
+    mine, known = ours(*sizes, heads=2), theirs(*sizes, heads=2)
+    known.load_state_dict(mine.state_dict())
+    x, queries = torch.randn(2, 8, 3, 5), torch.randn(2, 4, 16)
+    inputs = (queries,) if ours is QueryFormer else (x, queries)
+    position = torch.randn(4, 16)
+    torch.testing.assert_close(mine(*inputs), known(*inputs))
+    torch.testing.assert_close(mine(*inputs, position * 0), known(*inputs))
+    assert not torch.allclose(mine(*inputs, position), known(*inputs))
+
+
+def test_position_is_no_content():
+    former = QueryFormer(16)
+    queries = torch.randn(1, 1, 16).expand(2, 4, 16)
+    # Equal contents mix to the same, wherever the queries look.
+    torch.testing.assert_close(
+        former(queries, torch.randn(4, 16)), former(queries, torch.randn(4, 16))
+    )
+
+
+def test_perceptron():
+    net = perceptron([3, 5, 4])
+    assert [type(layer) for layer in net] == [nn.Linear, nn.ReLU, nn.Linear]
+    assert net(torch.zeros(2, 3)).shape == (2, 4)
+
+
+def test_block_is_its_parts_in_order():
+    block = QueryBlock(8, 16).eval()
+    x, q, p = torch.randn(2, 8, 4, 4), torch.randn(2, 5, 16), torch.randn(2, 5, 16)
+    queries = block.former(block.look(x, q, p), p)
+    want = (
+        block.write(block.mobile(x), queries, p),
+        queries,
+        p + block.adapt(queries),
+    )
+    for got, wanted in zip(block(x, q, p), want, strict=True):
+        torch.testing.assert_close(got, wanted)
+
+
+@pytest.mark.parametrize("adapt", [True, False])
+def test_position_switch(adapt):
+    block = QueryBlock(8, 16, adapt=adapt).eval()
+    p = torch.randn(2, 5, 16)
+    _, _, position = block(torch.randn(2, 8, 4, 4), torch.randn(2, 5, 16), p)
+    assert torch.equal(position, p) is not adapt
+    model = tiny(adapt_position=adapt)
+    # Every block but the last one adapts, since nobody reads what that would leave.
+    assert sum(b.adapt is not None for b in model.head.blocks) == 3 * adapt
+
+
+# The whole detector.
+
+
+def test_one_prediction_a_block():
+    model = tiny(depths=(1, 3))
+    assert model.head.scales == [0, 1, 1, 1]
+    said = model(torch.rand(2, 3, 32, 32))
+    assert len(said) == 4
+    for logits, boxes in said:
+        assert logits.shape == (2, 5, 4)
+        assert boxes.shape == (2, 5, 4)
+        assert (boxes > 0).all()
+        assert (boxes < 1).all()
+
+
+@pytest.mark.parametrize("size", [(16, 16), (37, 50), (64, 24)])
+def test_any_picture(size):
+    model = tiny().eval()
+    found = detect(model, torch.rand(2, 3, *size), threshold=0.0)
+    assert [len(f.labels) for f in found] == [5, 5]
+    for boxes, scores, labels in found:
+        middle = centres(boxes)[:, :2]
+        assert (middle >= 0).all()
+        assert (middle <= torch.tensor([size[1], size[0]])).all()
+        assert (scores.diff() <= 0).all()
+        assert labels.max() < 3, "no object is no detection"
+
+
+def test_finer_maps_are_added():
+    head = QueryHead([8, 4], [1, 1], 3, queries=5, dim=16, channels=8).eval()
+    coarse, fine = torch.randn(1, 8, 3, 3), torch.randn(1, 4, 5, 6)
+    seen = []
+    head.blocks[1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    head([coarse, fine])
+    x, _, _ = head.blocks[0](
+        head.enter([coarse, fine], 0), head.queries[None], head.position[None]
+    )
+    up = nn.functional.interpolate(x, (5, 6), mode="bilinear")
+    torch.testing.assert_close(seen[0], up + head.enter([coarse, fine], 1))
+
+
+@pytest.mark.parametrize("auxiliary", [True, False])
+@pytest.mark.parametrize("adapt", [True, False])
+def test_gradients_reach_everything(auxiliary, adapt):
+    torch.manual_seed(0)
+    model = tiny(adapt_position=adapt)
+    loss = detection_loss(
+        model(torch.rand(3, 3, 32, 32)), random_targets([2, 0, 3]), auxiliary=auxiliary
+    )
+    loss.backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_learns_one_picture():
+    torch.manual_seed(0)
+    model = tiny()
+    images = torch.rand(2, 3, 32, 32)
+    boxes = torch.tensor([[0.3, 0.3, 0.2, 0.4], [0.7, 0.6, 0.3, 0.2]])
+    targets = [Target(torch.tensor([0, 2]), boxes), Target(torch.tensor([1, 1]), boxes)]
+    optimiser = torch.optim.Adam(model.parameters(), lr=5e-3)
+    first = loss = detection_loss(model(images), targets).item()
+    for _ in range(30):
+        optimiser.zero_grad()
+        value = detection_loss(model(images), targets)
+        value.backward()
+        optimiser.step()
+        loss = value.item()
+    assert loss < 0.5 * first
+
+
+def test_threshold_and_bad_input():
+    model = tiny().eval()
+    x = torch.rand(1, 3, 32, 32)
+    (every,), (few,) = detect(model, x, threshold=0.0), detect(model, x)
+    kept = every.scores >= 0.5
+    torch.testing.assert_close(few.boxes, every.boxes[kept])
+    with pytest.raises(ValueError, match=r"threshold=1.5; allowed is 0 to 1"):
+        detect(model, x, threshold=1.5)
+    for strides in ((4, 8), (16, 8), (8, 8)):
+        with pytest.raises(ValueError, match=r"strides=.*falling ones of \[2, 4, 8\]"):
+            tiny(strides=strides)
+    for depths in ((2,), (2, 0)):
+        with pytest.raises(ValueError, match=r"depths=.*allowed is 1 or more for each"):
+            tiny(depths=depths)
+
+
+def test_backbone_has_spatial_activations():
+    assert tiny().backbone.switches.act == "spatial"
+    assert QueryDetector(2, **QUERY_NANO).backbone.switches.act == "spatial"
