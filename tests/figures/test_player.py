@@ -234,6 +234,11 @@ def test_wrong_bars(change: dict, message: str) -> None:
         bars(values=values)
 
 
+def test_wrong_notes() -> None:
+    with pytest.raises(ValueError, match="notes must have a key for every combination"):
+        bars(notes={(1, 1): "A sentence"})
+
+
 # --- in a browser -------------------------------------------------------------------
 
 
@@ -336,6 +341,16 @@ def test_bars_follow_the_sliders(open_page: Open) -> None:
     assert now[0] / now.sum() == pytest.approx(90 / 92.5, rel=0.02)
     page.get_by_role("slider", name="Size").press("ArrowLeft")
     assert table(page) == start
+
+
+def test_bars_say_what_a_state_means(open_page: Open) -> None:
+    notes = {(s, m): f"Size {s} & {m} tokens" for s in (1, 2, 3) for m in (1, 4)}
+    page = open_page(bars(notes=notes)._repr_html_())
+    note = page.locator(".pb-note")
+    assert note.inner_text() == "Size 2 & 1 tokens"
+    page.get_by_role("slider", name="Tokens").press("End")
+    assert note.inner_text() == "Size 2 & 4 tokens"
+    assert open_page(bars()._repr_html_()).locator(".pb-note").count() == 0
 
 
 @pytest.mark.parametrize("width", [1280, 390])

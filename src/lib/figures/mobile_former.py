@@ -13,13 +13,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
 from numpy.typing import ArrayLike, NDArray
 
-from lib.figures.palette import PALETTE, SERIES
+from lib.figures.diagrams import arrow, badge, box, lane
+from lib.figures.palette import SERIES
 from lib.figures.player import BarPlayer, GridPlayer, Player
 from lib.figures.plots import (
-    INK,
     LINE,
     MUTED,
     as_picture,
@@ -50,67 +49,6 @@ PART_COLOURS = {
 # --- the block ----------------------------------------------------------------------
 
 
-def _box(
-    axis: Axes,
-    x: float,
-    y: float,
-    w: float,
-    h: float,
-    title: str,
-    note: str = "",
-    colour: str = INK,
-) -> None:
-    """Draw a rounded box around (x, y) with a bold title and smaller lines below."""
-    axis.add_patch(
-        FancyBboxPatch(
-            (x - w / 2, y - h / 2),
-            w,
-            h,
-            boxstyle="round,pad=0,rounding_size=0.16",
-            fc=PALETTE["light"]["surface"],
-            ec=colour,
-            lw=1.6,
-            zorder=3,
-        )
-    )
-    lines = note.count("\n") + 1 if note else 0
-    top = y + 0.15 * lines
-    axis.text(
-        x, top, title, ha="center", va="center", weight="bold", color=colour, zorder=4
-    )
-    if note:
-        axis.text(
-            x, top - 0.22, note, ha="center", va="top", fontsize=9, zorder=4,
-            linespacing=1.25,
-        )  # fmt: skip
-
-
-def _arrow(
-    axis: Axes, start: tuple[float, float], end: tuple[float, float], colour: str
-) -> None:
-    axis.annotate(
-        "",
-        end,
-        start,
-        arrowprops={
-            "arrowstyle": "-|>,head_width=0.28,head_length=0.5",
-            "color": colour,
-            "lw": 1.8,
-            "shrinkA": 0,
-            "shrinkB": 0,
-        },
-        zorder=2,
-    )
-
-
-def _badge(axis: Axes, x: float, y: float, number: int, colour: str) -> None:
-    axis.text(
-        x, y, str(number), ha="center", va="center", color="white", weight="bold",
-        fontsize=9, zorder=6,
-        bbox={"boxstyle": "circle,pad=0.25", "fc": colour, "ec": "white", "lw": 1.2},
-    )  # fmt: skip
-
-
 @in_house_style
 def block_diagram(
     channels: int = 48,
@@ -136,18 +74,7 @@ def block_diagram(
     features = f"{channels} × {size} × {size}"
     memory = f"{tokens} × {width}"
     for x, colour, name in ((left, MOBILE, "Mobile"), (right, FORMER, "Former")):
-        axis.add_patch(
-            FancyBboxPatch(
-                (x - 2.25 if x == left else x - 2.05, 0.95),
-                4.5 if x == left else 4.1,
-                9.0,
-                boxstyle="round,pad=0,rounding_size=0.2",
-                fc=colour,
-                ec="none",
-                alpha=0.08,
-                zorder=0,
-            )
-        )
+        lane(axis, x, 5.45, 4.5 if x == left else 4.1, 9.0, colour)
         axis.text(
             x - 2.05 if x == left else x + 1.9, 9.62, name, color=colour, weight="bold",
             fontsize=11, ha="left" if x == left else "right", va="center",
@@ -163,36 +90,36 @@ def block_diagram(
     axis.text(right, 0.1, memory, ha="center", va="center", fontsize=9)
 
     # The Former lane, then the Mobile lane; the numbers give the order of computing.
-    _arrow(axis, (right, 10.35), (right, 9.1), FORMER)
-    _box(axis, right, 8.4, 3.7, 1.4, "Mobile → Former",
+    arrow(axis, (right, 10.35), (right, 9.1), FORMER)
+    box(axis, right, 8.4, 3.7, 1.4, "Mobile → Former",
          "tokens ask, pixels answer\nsoftmax over pixels", FORMER)  # fmt: skip
-    _arrow(axis, (right, 7.7), (right, 6.85), FORMER)
-    _box(axis, right, 6.15, 3.7, 1.4, "Former",
+    arrow(axis, (right, 7.7), (right, 6.85), FORMER)
+    box(axis, right, 6.15, 3.7, 1.4, "Former",
          "self-attention of the\ntokens, then an MLP", FORMER)  # fmt: skip
-    _arrow(axis, (right, 5.45), (right, 0.85), FORMER)
+    arrow(axis, (right, 5.45), (right, 0.85), FORMER)
 
-    _arrow(axis, (left, 10.35), (left, 5.75), MOBILE)
+    arrow(axis, (left, 10.35), (left, 5.75), MOBILE)
     axis.plot([left], [8.4], marker="o", ms=6, color=MOBILE, zorder=4)
-    _arrow(axis, (left, 8.4), (right - 1.85, 8.4), MOBILE)
-    _box(axis, left, 4.62, 4.1, 2.26, "Mobile",
+    arrow(axis, (left, 8.4), (right - 1.85, 8.4), MOBILE)
+    box(axis, left, 4.62, 4.1, 2.26, "Mobile",
          f"pointwise → {hidden}\ndynamic ReLU, depthwise 3×3\n"
          f"dynamic ReLU, pointwise → {channels}\n+ X", MOBILE)  # fmt: skip
-    _arrow(axis, (left, 3.49), (left, 2.85), MOBILE)
-    _box(axis, left, 2.15, 4.1, 1.4, "Mobile ← Former",
+    arrow(axis, (left, 3.49), (left, 2.85), MOBILE)
+    box(axis, left, 2.15, 4.1, 1.4, "Mobile ← Former",
          "pixels ask, tokens answer\nsoftmax over tokens, added", MOBILE)  # fmt: skip
-    _arrow(axis, (left, 1.45), (left, 0.85), MOBILE)
+    arrow(axis, (left, 1.45), (left, 0.85), MOBILE)
 
-    _arrow(axis, (right, 5.0), (left + 2.05, 5.0), SLOPES)
+    arrow(axis, (right, 5.0), (left + 2.05, 5.0), SLOPES)
     axis.plot([right], [5.0], marker="o", ms=6, color=SLOPES, zorder=4)
     axis.text(5.75, 4.82, "slopes from\nthe first token", ha="left", va="top",
               fontsize=9, color=SLOPES, linespacing=1.2)  # fmt: skip
-    _arrow(axis, (right, 2.15), (left + 2.05, 2.15), FORMER)
+    arrow(axis, (right, 2.15), (left + 2.05, 2.15), FORMER)
     axis.plot([right], [2.15], marker="o", ms=6, color=FORMER, zorder=4)
 
-    _badge(axis, right - 1.85, 9.1, 1, FORMER)
-    _badge(axis, right - 1.85, 6.85, 2, FORMER)
-    _badge(axis, left - 2.05, 5.75, 3, MOBILE)
-    _badge(axis, left - 2.05, 2.85, 4, MOBILE)
+    badge(axis, right - 1.85, 9.1, 1, FORMER)
+    badge(axis, right - 1.85, 6.85, 2, FORMER)
+    badge(axis, left - 2.05, 5.75, 3, MOBILE)
+    badge(axis, left - 2.05, 2.85, 4, MOBILE)
     return figure
 
 

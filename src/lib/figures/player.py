@@ -49,6 +49,7 @@ _SHOW_BARS = (
     "put(this.querySelector('tfoot tr'),n,o);"
     "this.querySelectorAll('.pb-bar').forEach((b,j)=>b.querySelectorAll('span')"
     ".forEach((e,k)=>{e.style.width=100*(j?v:s)[k]/Math.max(n,o)+'%'}));"
+    "if(d.notes)this.querySelector('.pb-note').textContent=d.notes[i];"
 )
 _STEP = (
     "const r=this.closest('.pb-row').querySelector('input');r.{step}();"
@@ -65,9 +66,9 @@ _PLAY = (
 
 
 @functools.cache
-def _style_sheet() -> str:
-    """Return player.css in one line, with the palette's colours."""
-    text = resources.files("lib.figures").joinpath("player.css").read_text("utf-8")
+def _style_sheet(name: str) -> str:
+    """Return a style sheet of this folder in one line, with the palette's colours."""
+    text = resources.files("lib.figures").joinpath(name).read_text("utf-8")
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     text = re.sub(r"\s*([{};])\s*", r"\1", " ".join(text.split()))
     return Template(text).substitute(PALETTE["light"])
@@ -160,10 +161,17 @@ def _row(label: str, values: Sequence[str], start: int, extra: str = "") -> str:
     )
 
 
-class _Widget:
-    """What the widgets share: sliders, a caption, and the HTML around them."""
+class Widget:
+    """What the widgets share: sliders, a caption, and the HTML around them.
+
+    A widget of its own kind derives from it and says in `_body` what stands above the
+    sliders, in `_data` what attributes the figure carries, and in `_update` what to do
+    when a slider moves: JavaScript without double quotes, in which `this` is the figure
+    and `i` the number of the state, the last axis running fastest.
+    """
 
     _update = _SHOW_FRAME
+    _styles = ("player.css",)
 
     def __init__(
         self,
@@ -227,13 +235,13 @@ class _Widget:
         return (
             f'<figure class="pb-player"{anchor} aria-label="{escape(self.label)}"'
             f'{self._data()} oninput="{_READ}{self._update}">'
-            f"<style>{_style_sheet()}</style>"
+            f"<style>{''.join(map(_style_sheet, self._styles))}</style>"
             f'<div class="pb-card">{self._body()}</div>'
             f'<div class="pb-controls">{rows}</div>{caption}</figure>'
         )
 
 
-class _Frames(_Widget):
+class _Frames(Widget):
     """A widget that shows one of several pictures."""
 
     def __init__(
@@ -389,7 +397,7 @@ class GridPlayer(_Frames):
         )
 
 
-class BarPlayer(_Widget):
+class BarPlayer(Widget):
     """A total made of parts, recomputed by sliders: two stacked bars and a table.
 
     The upper bar is the state at the start, the lower one where the sliders stand, both
@@ -406,6 +414,7 @@ class BarPlayer(_Widget):
         start: where the sliders stand at first, one index an axis.
         places: decimals of the amounts.
         colours: part -> colour; without it the series colours in order.
+        notes: a sentence for each combination, shown below the table.
 
     Raises:
         ValueError: a combination or a part is missing, or an amount is negative; more
@@ -426,15 +435,18 @@ class BarPlayer(_Widget):
         start: Sequence[int] | None = None,
         places: int = 1,
         colours: Mapping[str, str] | None = None,
+        notes: Mapping[tuple[Any, ...], str] | None = None,
     ) -> None:
         super().__init__(axes, label=label, caption=caption, name=name, start=start)
         states = list(product(*axes.values()))
-        if set(values) != set(states):
-            odd = sorted(set(states) ^ set(values), key=repr)
-            raise ValueError(
-                "values must have a key for every combination of the axes and no "
-                f"other; missing or unknown: {odd[:3]}"
-            )
+        for argument, given in (("values", values), ("notes", notes)):
+            if given is not None and set(given) != set(states):
+                odd = sorted(set(states) ^ set(given), key=repr)
+                raise ValueError(
+                    f"{argument} must have a key for every combination of the axes and "
+                    f"no other; missing or unknown: {odd[:3]}"
+                )
+        self.notes = [notes[state] for state in states] if notes else []
         self.parts = list(values[states[0]])
         for state in states:
             amounts = values[state]
@@ -463,7 +475,9 @@ class BarPlayer(_Widget):
             "start": self._start_index(),
             "values": self.amounts,
         }
-        text = json.dumps(data, separators=(",", ":"))
+        if self.notes:
+            data["notes"] = self.notes
+        text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
         return f' data-bars="{escape(text)}"'
 
     def _body(self) -> str:
@@ -494,4 +508,9 @@ class BarPlayer(_Widget):
             f'<span>Now</span><div class="pb-bar">{spans}</div></div>'
             f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody>"
             f'<tfoot><tr><th scope="row">Total</th>{cells(total)}</tr></tfoot></table>'
+            + (
+                f'<p class="pb-note">{escape(self.notes[self._start_index()])}</p>'
+                if self.notes
+                else ""
+            )
         )

@@ -105,11 +105,11 @@ def bar_stack(
     if share:
         axis.set_xticks(range(0, 101, 25))
     handles = [axis.patches[i] for i in range(len(parts))]
-    _legend_above(figure, handles, parts)
+    legend_above(figure, handles, parts)
     return figure
 
 
-def _legend_above(figure: Figure, handles: Sequence, labels: Sequence[str]) -> None:
+def legend_above(figure: Figure, handles: Sequence, labels: Sequence[str]) -> None:
     """Put a legend above the axes, in as many columns as the width allows."""
     room = 69  # characters in the width of a figure, each key counting as six
     columns = max(1, min(len(labels), room // (max(map(len, labels)) + 6)))
@@ -400,7 +400,7 @@ def scatter_labelled(
     below = f"{xlabel}\n" if source else xlabel
     axis.set(xlabel=below, ylabel=ylabel)
     handles, names = axis.get_legend_handles_labels()
-    _legend_above(figure, handles, names)
+    legend_above(figure, handles, names)
     if source:
         figure.text(0.99, 0.01, source, color=MUTED, fontsize=8.5, ha="right")
     _place_labels(figure, axis, points, connect)
