@@ -22,6 +22,14 @@ from lib.layers.light_attention import (
 )
 from lib.layers.patches import ConvMerge, ConvPatchEmbed
 from lib.layers.prenorm import Mlp, PreNormBlock
+from lib.layers.segmentation import (
+    FCNHead,
+    PyramidPooling,
+    Segmenter,
+    SemanticFPNHead,
+    UPerHead,
+    segmentation_loss,
+)
 from lib.layers.stripes import (
     CrossShapedAttention,
     LePE,
@@ -38,19 +46,25 @@ __all__ = [
     "CrossShapedAttention",
     "DropPath",
     "DynamicReLU",
+    "FCNHead",
     "FormerToMobile",
     "LePE",
     "Mlp",
     "MobileToFormer",
     "PostNormBlock",
     "PreNormBlock",
+    "PyramidPooling",
+    "Segmenter",
+    "SemanticFPNHead",
     "SpatialDynamicReLU",
     "SqueezeExcite",
     "StripeAttention",
+    "UPerHead",
     "channel_shuffle",
     "fuse",
     "merge_heads",
     "pad_to_tiles",
+    "segmentation_loss",
     "slope_net",
     "split_heads",
     "stripe_merge",
