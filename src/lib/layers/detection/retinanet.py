@@ -102,7 +102,8 @@ def tower(width: int, outputs: int, depth: int = 4, groups: int = 0) -> nn.Seque
 
 def by_anchor(x: Tensor, numbers: int) -> Tensor:
     """Give each anchor its row: (B, A * numbers, H, W) -> (B, H * W * A, numbers)."""
-    return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, numbers)
+    x = x.unflatten(1, (-1, numbers))  # (B, A, numbers, H, W)
+    return x.permute(0, 3, 4, 1, 2).flatten(1, 3)
 
 
 class RetinaNet(nn.Module):
@@ -274,7 +275,8 @@ def candidates(
     found = []
     for logits, deltas, anchors in zip(*outputs, strict=True):
         classes = logits.shape[-1]
-        scores, pair = logits.flatten(1).topk(min(top, logits[0].numel()))  # (B, n_i)
+        n = min(top, logits.shape[1:].numel())
+        scores, pair = logits.flatten(1).topk(n)  # (B, n), logits so far
         anchor = pair // classes
         move = deltas.gather(1, anchor[..., None].expand(-1, -1, 4))
         boxes = clip_boxes(decode_boxes(move, anchors[anchor]), size)
