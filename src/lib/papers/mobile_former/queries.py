@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
@@ -28,7 +27,7 @@ from lib.layers import (
     merge_heads,
     split_heads,
 )
-from lib.layers.detection.boxes import giou
+from lib.layers.detection import Detections, giou
 from lib.papers.mobile_former.blocks import MobileBlock
 from lib.papers.mobile_former.model import Backbone
 
@@ -54,16 +53,8 @@ QUERY_NANO: dict[str, Any] = {
 }
 
 
-class Target(NamedTuple):
-    """The objects of one picture.
-
-    Attributes:
-        labels: classes from 0, int64 (K,).
-        boxes: centre x, centre y, width and height in parts of the picture, (K, 4).
-    """
-
-    labels: Tensor
-    boxes: Tensor
+# Of the class, the distance of the boxes and their GIoU, in matching and in the loss.
+WEIGHTS = (1.0, 5.0, 2.0)
 
 
 class Prediction(NamedTuple):
@@ -78,29 +69,24 @@ class Prediction(NamedTuple):
     boxes: Tensor
 
 
-class Detection(NamedTuple):
-    """What was found in one picture.
-
-    Attributes:
-        boxes: corners x1 y1 x2 y2 in pixels, (N, 4).
-        scores: probabilities, (N,).
-        labels: classes, int64 (N,).
-    """
-
-    boxes: Tensor
-    scores: Tensor
-    labels: Tensor
-
-
 def corners(boxes: Tensor) -> Tensor:
     """Turn centres and sizes (..., 4) into corners x1 y1 x2 y2."""
     centre, size = boxes.split(2, dim=-1)
     return torch.cat([centre - size / 2, centre + size / 2], dim=-1)
 
 
-def centres(boxes: Tensor) -> Tensor:
-    """Turn corners x1 y1 x2 y2 (..., 4) into centres and sizes."""
-    low, high = boxes.split(2, dim=-1)
+def unit_boxes(boxes: Tensor, size: Sequence[int]) -> Tensor:
+    """Turn corners in pixels into what the detector predicts.
+
+    Args:
+        boxes: x1 y1 x2 y2, (..., 4).
+        size: height and width of the picture.
+
+    Returns:
+        Centre x, centre y, width and height in parts of the picture, (..., 4).
+    """
+    height, width = size
+    low, high = (boxes / boxes.new_tensor([width, height] * 2)).split(2, dim=-1)
     return torch.cat([(low + high) / 2, high - low], dim=-1)
 
 
@@ -222,7 +208,7 @@ class QueryBlock(nn.Module):
         channels: int,
         dim: int,
         *,
-        expand: int = 3,
+        expand: int = 2,
         heads: int = 4,
         write: bool = True,
         adapt: bool = True,
@@ -370,78 +356,73 @@ class QueryDetector(nn.Module):
 @torch.no_grad()
 def hungarian_match(
     prediction: Prediction,
-    targets: Sequence[Target],
+    boxes: Tensor,
+    labels: Tensor,
     *,
-    weights: tuple[float, float, float] = (1.0, 5.0, 2.0),
-) -> tuple[Tensor, Tensor]:
-    """Give every object one query of its own, so that the whole cost is least.
+    weights: Sequence[float] = WEIGHTS,
+) -> Tensor:
+    """Give every object a query of its own, so that the costs add up to the least.
 
     A pair costs minus the probability of the object's class, plus the L1 distance of
-    the boxes, minus their generalised IoU, weighted (Carion et al., ECCV 2020,
-    equation 1 and section 3.1).
+    the boxes, minus their generalised IoU, each with its weight (Carion et al., ECCV
+    2020, equation 1 and section 3.1).
 
     Args:
         prediction: of one block.
-        targets: one a picture, each with at most M objects.
+        boxes: of the objects, as the detector gives them, (B, K, 4).
+        labels: their classes, int64 (B, K); -1 where there is no object.
         weights: of class, L1 and GIoU.
 
     Returns:
-        Picture and query of every object, int64 (N,) each, in the order of the
-        targets put one after the other.
+        The query of each object, int64 (B, K); -1 where there is no object.
 
     Raises:
         ValueError: if a picture has more objects than there are queries.
     """
-    counts = [len(target.labels) for target in targets]
-    queries = prediction.logits.shape[1]
-    if max(counts, default=0) > queries:
-        raise ValueError(f"targets: {max(counts)} objects for {queries} queries")
-    labels = torch.cat([target.labels for target in targets])  # (N,)
-    boxes = torch.cat([target.boxes for target in targets])  # (N, 4)
-    chance = prediction.logits.softmax(dim=-1)[..., labels]  # (B, M, N)
-    apart = torch.cdist(prediction.boxes, boxes.expand(len(counts), -1, -1), p=1)
-    overlap = giou(corners(prediction.boxes.flatten(0, 1)), corners(boxes))
-    cost = weights[1] * apart - weights[2] * overlap.view_as(apart)
-    cost = (cost - weights[0] * chance).cpu().numpy()  # (B, M, N)
-    starts = np.cumsum([0, *counts])
-    query = [  # only a picture's own objects count in it
-        linear_sum_assignment(cost[b, :, starts[b] : starts[b + 1]].T)[1]
-        for b in range(len(counts))
-    ]
-    picture = np.repeat(np.arange(len(counts)), counts)
-    pairs = np.stack([picture, np.concatenate(query)]).astype(np.int64)  # (2, N)
-    return tuple(torch.from_numpy(pairs).to(labels.device))
+    there = labels >= 0  # (B, K)
+    queries, most = prediction.logits.shape[1], int(there.sum(dim=1).max())
+    if most > queries:
+        raise ValueError(f"labels: {most} objects in a picture, {queries} queries")
+    index = labels.clamp(min=0)[:, None].expand(-1, queries, -1)  # (B, M, K)
+    chance = prediction.logits.softmax(dim=-1).gather(2, index)
+    apart = torch.cdist(prediction.boxes, boxes, p=1)
+    overlap = giou(corners(prediction.boxes), corners(boxes))
+    cost = weights[1] * apart - weights[0] * chance - weights[2] * overlap
+    query = torch.full_like(labels, -1)
+    for picture, own in enumerate(there):  # each is a problem of its own
+        table = cost[picture, :, own].T.cpu().numpy()  # (objects, M)
+        chosen = linear_sum_assignment(table)[1]
+        query[picture, own] = torch.from_numpy(chosen).to(query)
+    return query
 
 
 def set_loss(
-    prediction: Prediction,
-    targets: Sequence[Target],
-    *,
-    no_object: float = 0.1,
+    prediction: Prediction, boxes: Tensor, labels: Tensor, *, no_object: float = 0.1
 ) -> dict[str, Tensor]:
     """Compare the queries with the objects that they were matched to, as DETR does.
 
     Args:
         prediction: of one block.
-        targets: one a picture; pictures may be empty.
+        boxes: of the objects, as the detector gives them, (B, K, 4).
+        labels: their classes, int64 (B, K); -1 where there is no object.
         no_object: weight of "no object" in the cross entropy; most queries find none.
 
     Returns:
         "class" (weighted mean over the queries), "l1" and "giou" (sums over the pairs
-        divided by their number), each before its own weight in the total.
+        divided by their number in the batch), each before its weight in the total.
     """
-    picture, query = hungarian_match(prediction, targets)  # (N,) each
-    labels = torch.cat([target.labels for target in targets])  # (N,)
-    boxes = torch.cat([target.boxes for target in targets])  # (N, 4)
+    query = hungarian_match(prediction, boxes, labels)  # (B, K)
+    picture, thing = (query >= 0).nonzero(as_tuple=True)  # (N,) each
+    query, boxes = query[picture, thing], boxes[picture, thing]  # (N,), (N, 4)
     logits = prediction.logits.transpose(1, 2)  # (B, classes + 1, M)
-    wanted = torch.full_like(logits[:, 0], logits.shape[1] - 1, dtype=torch.long)
-    wanted[picture, query] = labels  # (B, M)
-    weight = logits.new_ones(logits.shape[1])
-    weight[-1] = no_object
-    own = prediction.boxes[picture, query]  # (N, 4)
+    nothing = logits.shape[1] - 1
+    wanted = torch.full_like(logits[:, 0], nothing, dtype=torch.long)  # (B, M)
+    wanted[picture, query] = labels[picture, thing]
+    weight = logits.new_ones(nothing + 1)
+    weight[nothing] = no_object
+    own, count = prediction.boxes[picture, query], max(1, len(query))
     # Each box with its own object alone: (N, 1, 4) and (N, 1, 4) -> (N, 1, 1).
     overlap = giou(corners(own)[:, None], corners(boxes)[:, None])
-    count = max(1, len(labels))
     return {
         "class": F.cross_entropy(logits, wanted, weight),
         "l1": (own - boxes).abs().sum() / count,
@@ -451,22 +432,24 @@ def set_loss(
 
 def detection_loss(
     predictions: Sequence[Prediction],
-    targets: Sequence[Target],
+    boxes: Tensor,
+    labels: Tensor,
     *,
-    weights: tuple[float, float, float] = (1.0, 5.0, 2.0),
+    weights: Sequence[float] = WEIGHTS,
     auxiliary: bool = True,
 ) -> Tensor:
     """Add up the set loss of the last block and, if asked to, of all before it.
 
     Args:
         predictions: one a block, as the detector returns them.
-        targets: one a picture.
+        boxes: of the objects, as the detector gives them, (B, K, 4).
+        labels: their classes, int64 (B, K); -1 where there is no object.
         weights: of class, L1 and GIoU.
         auxiliary: whether the earlier blocks count; each is matched on its own.
     """
     total = predictions[-1].logits.new_zeros(())
     for prediction in predictions if auxiliary else predictions[-1:]:
-        parts = set_loss(prediction, targets)
+        parts = set_loss(prediction, boxes, labels)
         for weight, name in zip(weights, ("class", "l1", "giou"), strict=True):
             total = total + weight * parts[name]
     return total
@@ -475,31 +458,32 @@ def detection_loss(
 @torch.no_grad()
 def detect(
     model: QueryDetector, images: Tensor, *, threshold: float = 0.5
-) -> list[Detection]:
-    """Return every query that names a class, at most one detection a query.
-
-    Nothing is suppressed afterwards. The model should be in eval mode.
+) -> list[Detections]:
+    """Return the queries that name a class: no query twice, and nothing suppressed.
 
     Args:
-        model: the detector.
+        model: the detector, in eval mode.
         images: (B, 3, H, W).
         threshold: least probability of the best class that is not "no object".
 
     Returns:
-        One `Detection` a picture, the surest first.
+        Boxes (x1 y1 x2 y2 in pixels), scores and labels of each picture, best first.
 
     Raises:
-        ValueError: if the threshold is not in [0, 1].
+        ValueError: if the threshold is not in [0, 1], or in training mode, in which
+            the pictures of a batch share statistics.
     """
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold={threshold}; allowed is 0 to 1")
+    if model.training:
+        raise ValueError("model.training=True: detect() needs model.eval() first")
     height, width = images.shape[-2:]
     last = model(images)[-1]
     scores, labels = last.logits.softmax(dim=-1)[..., :-1].max(dim=-1)  # (B, M)
     boxes = corners(last.boxes) * last.boxes.new_tensor([width, height] * 2)
     found = []
-    for picture in zip(boxes, scores, labels, strict=True):
-        order = picture[1].argsort(descending=True)
-        order = order[picture[1][order] >= threshold]
-        found.append(Detection(*(part[order] for part in picture)))
+    for own, score, label in zip(boxes, scores, labels, strict=True):
+        order = score.argsort(descending=True)
+        order = order[score[order] >= threshold]
+        found.append(Detections(own[order], score[order], label[order]))
     return found
