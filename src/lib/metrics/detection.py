@@ -34,7 +34,8 @@ def average_precision(
 
     Raises:
         ValueError: for numbers of pictures, shapes or labels that do not fit, scores
-            or boxes that are not finite, or targets without any box.
+            or boxes that are not finite, boxes of negative size, or targets without
+            any box.
     """
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
@@ -101,6 +102,8 @@ def _read(
             )
         if not np.isfinite(value).all():
             raise ValueError(f"{name}: {key} holds numbers that are not finite")
+    if (parts["boxes"][:, 2:] < parts["boxes"][:, :2]).any():
+        raise ValueError(f"{name}: boxes must be x1 y1 x2 y2 with x1 <= x2, y1 <= y2")
     labels = parts["labels"]
     wrong = labels[(labels >= num_classes) if num_classes is not None else []]
     if scored:
