@@ -20,6 +20,12 @@ def resize_to(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(x, tuple(size), mode="bilinear", align_corners=False)
 
 
+def check_maps(maps: Sequence[Tensor], number: int) -> None:
+    """Refuse another number of maps than a head was built for, with a ValueError."""
+    if len(maps) != number:
+        raise ValueError(f"maps: {len(maps)} given; this head takes {number}")
+
+
 class PyramidPooling(nn.Module):
     """See a map at several coarse scales at once, down to one cell for the whole.
 
@@ -80,6 +86,9 @@ class UPerHead(nn.Module):
         dropout: chance of dropping a channel before the classes.
 
     Shape: maps (B, in_channels[i], H_i, W_i) -> (B, num_classes, H_0, W_0).
+
+    Raises:
+        ValueError: in `forward`, for another number of maps.
     """
 
     def __init__(
@@ -103,6 +112,7 @@ class UPerHead(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Return the logits at the size of the finest map."""
+        check_maps(maps, len(self.lateral) + 1)
         levels = [f(x) for f, x in zip(self.lateral, maps[:-1], strict=True)]
         levels.append(self.pool(maps[-1]))  # all (B, channels, H_i, W_i)
         for i in range(len(levels) - 1, 0, -1):  # from coarse to fine
@@ -163,6 +173,9 @@ class SemanticFPNHead(nn.Module):
         dropout: chance of dropping a channel before the classes.
 
     Shape: maps (B, in_channels[i], H_i, W_i) -> (B, num_classes, H_0, W_0).
+
+    Raises:
+        ValueError: in `forward`, for another number of maps.
     """
 
     def __init__(
@@ -187,6 +200,7 @@ class SemanticFPNHead(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Return the logits at the size of the finest map."""
+        check_maps(maps, len(self.climbs))
         total = torch.zeros((), device=maps[0].device)
         for level, (x, climb) in enumerate(
             zip(self.pyramid(maps), self.climbs, strict=True)
