@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lib.layers.light_attention import merge_heads, split_heads
+
 ORIENTATIONS = ("vertical", "horizontal", "full")
 
 
@@ -61,16 +63,16 @@ def stripe_merge(t: Tensor, h: int, w: int, H: int, W: int) -> Tensor:
 class LePE(nn.Module):
     """Locally enhanced position: a depthwise 3x3 convolution that stays in its tile.
 
-    The convolution sees zeros beyond the border of each tile, as the official code
-    computes it (equation 5 and section 3.2 of the paper). Cutting the map up for that
-    is not needed: one convolution of the whole map does it if a row and a column of
-    zeros stand between tiles. In a tile one token wide only three of the nine taps
-    ever meet a token; the others are left out, and their gradient is zero.
+    The convolution sees zeros beyond the border of each tile, as in the official code
+    (equation 5 of the paper), so the tiles are simply a batch of small pictures. In a
+    tile one token wide only three of the nine taps ever meet a token. There the tiles
+    are the rows of one picture, and the other six taps are left out; they keep their
+    places in the weights, and their gradient is zero.
 
     Args:
         dim: width C.
 
-    Shape: v (B, H, W, C), sides of the tiles (h, w) -> (B, H, W, C).
+    Shape: v (n, h * w, C), sides of a tile (h, w) -> (n, h * w, C).
     """
 
     def __init__(self, dim: int) -> None:
@@ -78,54 +80,50 @@ class LePE(nn.Module):
         self.conv = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
 
     def forward(self, v: Tensor, h: int, w: int) -> Tensor:
-        """Convolve inside tiles of h x w tokens, which must fill the map."""
-        _, H, W, C = v.shape
-        weight = self.conv.weight  # (C, 1, 3, 3)
-        weight = weight[:, :, 1:2] if h == 1 else weight  # the row that is alive
-        weight = weight[:, :, :, 1:2] if w == 1 else weight  # the column
-        row, column = int(1 < h < H), int(1 < w < W)  # is a gap needed?
-        if row or column:
-            v = v.unflatten(2, (-1, w)).unflatten(1, (-1, h))
-            v = F.pad(v, (0, 0, 0, column, 0, 0, 0, row))  # zeros behind each tile
-            v = v.flatten(3, 4).flatten(1, 2)  # (B, H + gaps, W + gaps, C)
-        border = (weight.shape[2] // 2, weight.shape[3] // 2)
-        z = F.conv2d(
-            v.permute(0, 3, 1, 2), weight, self.conv.bias, padding=border, groups=C
-        )
-        z = z.permute(0, 2, 3, 1)  # (B, H + gaps, W + gaps, C)
-        if row or column:
-            z = z.unflatten(2, (-1, w + column)).unflatten(1, (-1, h + row))
-            z = z[:, :, :h, :, :w].flatten(3, 4).flatten(1, 2)  # the gaps go
-        return z  # (B, H, W, C)
+        """Convolve the values of each tile of h x w tokens."""
+        if h > 1 and w > 1:
+            z = self.conv(v.unflatten(1, (h, w)).permute(0, 3, 1, 2))  # (n, C, h, w)
+            return z.permute(0, 2, 3, 1).flatten(1, 2)  # (n, h * w, C)
+        taps = self.conv.weight  # (C, 1, 3, 3)
+        taps = taps[:, :, 1:2] if h == 1 else taps[:, :, :, 1:2].mT  # (C, 1, 1, 3)
+        picture = v.unflatten(0, (1, -1)).permute(0, 3, 1, 2)  # (1, C, n, h * w)
+        z = F.conv2d(picture, taps, self.conv.bias, padding=(0, 1), groups=len(taps))
+        return z.permute(0, 2, 3, 1).flatten(0, 1)  # (n, h * w, C)
 
 
-def pad_to_tiles(x: Tensor, h: int, w: int) -> tuple[Tensor, int, int]:
-    """Add zeros on both sides until tiles of h x w fill the map.
+def pad_to_tiles(x: Tensor, h: int, w: int) -> Tensor:
+    """Add zeros around a map until tiles of h x w fill it.
 
     Args:
-        x: map (B, H, W, C) or (B, H, W, 3, C).
+        x: map (B, H, W, C).
         h: height of a tile.
         w: width of a tile.
 
     Returns:
-        The padded map, and how many rows and columns stand before the first token;
-        where the padding is odd, the larger half comes last.
+        Map (B, H', W', C). Both ends get half of what is missing; where that is odd,
+        the end at the bottom or at the right gets one more.
     """
     rows, columns = -x.shape[1] % h, -x.shape[2] % w
+    if not rows and not columns:
+        return x
     top, left = rows // 2, columns // 2
-    if rows or columns:
-        sides = (left, columns - left, top, rows - top)
-        x = F.pad(x, (0, 0) * (x.ndim - 3) + sides)
-    return x, top, left
+    return F.pad(x, (0, 0, left, columns - left, top, rows - top))
+
+
+def crop_to_map(x: Tensor, H: int, W: int) -> Tensor:
+    """Cut off what `pad_to_tiles` added: (B, H', W', C) -> (B, H, W, C)."""
+    if x.shape[1:3] == (H, W):
+        return x  # a slice of everything would cost a copy in the backward pass
+    top, left = (x.shape[1] - H) // 2, (x.shape[2] - W) // 2
+    return x[:, top : top + H, left : left + W]
 
 
 class StripeAttention(nn.Module):
     """Softmax attention inside stripes of one direction, with LePE.
 
-    It has no projections: queries, keys and values come packed from the block around
-    it. A map that stripes do not fill is padded with zeros and cropped afterwards.
-    The official code lets the padded keys take part (score 0, value 0);
-    `mask_padding=True` leaves them out.
+    It has no projections: those belong to the block around it. A map that stripes do
+    not fill is padded with zeros and cropped afterwards. The official code lets the
+    padded keys take part (score 0, value 0); `mask_padding=True` leaves them out.
 
     Args:
         dim: width C of this branch.
@@ -137,7 +135,7 @@ class StripeAttention(nn.Module):
         bias: gives what is added to the scores, (h, w) -> (heads, h * w, h * w), for
             relative position encodings.
 
-    Shape: qkv (B, H, W, 3, C) -> (B, H, W, C), any H and W.
+    Shape: queries, keys, values (B, H, W, C) each -> (B, H, W, C), any H and W.
 
     Raises:
         ValueError: for a direction that is not known, or heads that do not divide C.
@@ -162,41 +160,31 @@ class StripeAttention(nn.Module):
         if orientation != "full" and (stripe is None or stripe < 1):
             raise ValueError(f"stripe={stripe}; allowed are 1 and more")
         self.heads, self.stripe, self.orientation = heads, stripe, orientation
-        self.mask_padding = mask_padding
         self.lepe = LePE(dim) if lepe else None
-        self.bias = bias
+        self.mask_padding, self.bias = mask_padding, bias
 
-    def tile(self, H: int, W: int) -> tuple[int, int]:
-        """Return height and width of a stripe on a map of H x W tokens."""
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend inside each stripe and add LePE."""
+        H, W = q.shape[1:3]
         h = self.stripe if self.orientation == "horizontal" else H
         w = self.stripe if self.orientation == "vertical" else W
-        return h, w
-
-    def forward(self, qkv: Tensor) -> Tensor:
-        """Attend inside each stripe and add LePE."""
-        H, W = qkv.shape[1:3]
-        h, w = self.tile(H, W)
-        qkv, top, left = pad_to_tiles(qkv, h, w)  # (B, H', W', 3, C)
-        mask = self.mask(qkv, H, W, h, w)
-        t = stripe_partition(qkv, h, w)  # (n, h * w, 3, C)
-        t = t.unflatten(3, (self.heads, -1)).transpose(1, 3)  # (n, heads, 3, h*w, d)
-        q, k, v = t.unbind(2)  # (n, heads, h * w, d)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        y = y.transpose(1, 2).flatten(2)  # (n, h * w, C)
-        y = stripe_merge(y, h, w, *qkv.shape[1:3])  # (B, H', W', C)
+        q, k, v = (stripe_partition(pad_to_tiles(t, h, w), h, w) for t in (q, k, v))
+        split = [split_heads(t, self.heads) for t in (q, k, v)]  # (n, heads, h*w, d)
+        mask = self.mask(H, W, h, w, len(q))
+        y = merge_heads(F.scaled_dot_product_attention(*split, attn_mask=mask))
         if self.lepe is not None:
-            y = y + self.lepe(qkv[:, :, :, 2], h, w)
-        return y[:, top : top + H, left : left + W]  # (B, H, W, C)
+            y = y + self.lepe(v, h, w)  # (n, h * w, C)
+        y = stripe_merge(y, h, w, H + -H % h, W + -W % w)  # (B, H', W', C)
+        return crop_to_map(y, H, W)
 
-    def mask(self, qkv: Tensor, H: int, W: int, h: int, w: int) -> Tensor | None:
-        """Return what to add to the scores, or which keys count; None if nothing."""
+    def mask(self, H: int, W: int, h: int, w: int, n: int) -> Tensor | None:
+        """Return what is added to the scores or which keys count, None for nothing."""
         bias = None if self.bias is None else self.bias(h, w)  # (heads, h*w, h*w)
-        if not self.mask_padding or qkv.shape[1:3] == (H, W):
+        if not self.mask_padding or (H % h == 0 and W % w == 0):
             return bias
-        real = torch.ones(1, H, W, 1, dtype=torch.bool, device=qkv.device)
-        real, _, _ = pad_to_tiles(real, h, w)
-        real = stripe_partition(real, h, w).transpose(1, 2)  # (tiles, 1, h * w)
-        real = real.unsqueeze(1).repeat(qkv.shape[0], 1, 1, 1)  # (n, 1, 1, h * w)
+        real = pad_to_tiles(torch.ones(1, H, W, 1, dtype=torch.bool), h, w)
+        real = stripe_partition(real, h, w).mT.unsqueeze(1)  # (tiles, 1, 1, h * w)
+        real = real.repeat(n // len(real), 1, 1, 1)  # (n, 1, 1, h * w)
         return real if bias is None else torch.where(real, bias, -torch.inf)
 
 
@@ -233,28 +221,31 @@ class CrossShapedAttention(nn.Module):
         super().__init__()
         # The official code has the vertical half first, the paper the horizontal one.
         kinds = ("full",) if stripe is None else ("vertical", "horizontal")
-        if heads % len(kinds) or dim % len(kinds):
-            raise ValueError(f"heads={heads} and dim={dim} must be even to be halved")
         n = len(kinds)
+        if heads % n or dim % n:
+            raise ValueError(f"heads={heads} and dim={dim} must be even to be halved")
+        options = dict(lepe=lepe, mask_padding=mask_padding)
         self.qkv = nn.Linear(dim, 3 * dim)
         self.branches = nn.ModuleList(
-            StripeAttention(
-                dim // n,
-                heads // n,
-                stripe,
-                kind,
-                lepe=lepe,
-                mask_padding=mask_padding,
-            )
+            StripeAttention(dim // n, heads // n, stripe, kind, **options)
             for kind in kinds
         )
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return what every token gathered from its stripes."""
-        qkv = self.qkv(x).unflatten(-1, (3, -1))  # (B, H, W, 3, C)
-        halves = qkv.chunk(len(self.branches), dim=-1)  # (B, H, W, 3, C / 2) each
-        seen = [
-            branch(half) for branch, half in zip(self.branches, halves, strict=True)
-        ]
-        return self.proj(torch.cat(seen, dim=-1))
+        return self.proj(self.attend(self.qkv(x)))
+
+    def attend(self, qkv: Tensor) -> Tensor:
+        """Let each branch attend with its part of the projections.
+
+        Args:
+            qkv: queries, keys and values of all heads (B, H, W, 3C).
+
+        Returns:
+            What the heads gathered, side by side (B, H, W, C).
+        """
+        n = len(self.branches)
+        parts = qkv.chunk(3 * n, dim=-1)  # q q k k v v: (B, H, W, C / n) each
+        seen = [branch(*parts[i::n]) for i, branch in enumerate(self.branches)]
+        return torch.cat(seen, dim=-1)
