@@ -49,8 +49,8 @@ _SHOW_BARS = (
     "put(this.querySelector('tfoot tr'),n,o);"
     "this.querySelectorAll('.pb-bar').forEach((b,j)=>b.querySelectorAll('span')"
     ".forEach((e,k)=>{e.style.width=100*(j?v:s)[k]/Math.max(n,o)+'%'}));"
-    "if(d.notes)this.querySelector('.pb-note').textContent=d.notes[i];"
 )
+_SHOW_NOTE = "this.querySelector('.pb-note').textContent=d.notes[i];"
 _STEP = (
     "const r=this.closest('.pb-row').querySelector('input');r.{step}();"
     "r.dispatchEvent(new Event('input',{{bubbles:true}}))"
@@ -447,6 +447,8 @@ class BarPlayer(Widget):
                     f"no other; missing or unknown: {odd[:3]}"
                 )
         self.notes = [notes[state] for state in states] if notes else []
+        if self.notes:
+            self._update = _SHOW_BARS + _SHOW_NOTE
         self.parts = list(values[states[0]])
         for state in states:
             amounts = values[state]
