@@ -12,6 +12,7 @@ from lib.layers.detection import (
     assign_anchors,
     box_iou,
     grid_anchors,
+    pyramid_anchors,
 )
 
 
@@ -47,6 +48,13 @@ def test_grid():
             for w, h in shapes.tolist():
                 expected.append([x - w / 2, y - h / 2, x + w / 2, y + h / 2])
     assert anchors.tolist() == expected
+
+
+def test_pyramid():
+    shapes = anchor_shapes(1.5)
+    fine, coarse = pyramid_anchors([(4, 6), (2, 3)], 8, shapes)
+    assert torch.equal(fine, grid_anchors((4, 6), 8, shapes * 8))
+    assert torch.equal(coarse, grid_anchors((2, 3), 16, shapes * 16))
 
 
 def slow(anchors, boxes, labels, high, low):

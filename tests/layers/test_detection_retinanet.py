@@ -12,7 +12,9 @@ from torch import nn
 from lib.layers.detection import (
     FPN,
     Outputs,
+    RetinaHead,
     RetinaNet,
+    anchor_shapes,
     assign_anchors,
     batched_nms,
     by_anchor,
@@ -227,12 +229,9 @@ def test_before_training_every_class_has_its_prior():
 
 
 def test_the_towers_are_shared_over_the_levels():
-    net = small()
-    net.pyramid = lambda x: [x, x]
-    outputs = net(torch.randn(1, 8, 4, 4))
-    assert torch.equal(*outputs.logits)
-    assert torch.equal(*outputs.deltas)
-    assert not torch.equal(*outputs.anchors)
+    level = torch.randn(1, 8, 4, 4)
+    for parts in RetinaHead(8, 3, 9)([level, level]):
+        assert torch.equal(*parts)
 
 
 def test_no_anchor_in_the_state():
@@ -259,7 +258,7 @@ def test_network_refuses_another_number_of_maps():
 
 
 def test_it_learns_one_picture():
-    net = small(groups=4, anchor_size=1.0)
+    net = small(groups=4, shapes=anchor_shapes(1.0))
     x = torch.randn(1, 3, 32, 32)
     boxes = torch.tensor([[[2.0, 3, 12, 11], [15, 9, 30, 29]]])
     labels = torch.tensor([[0, 2]])

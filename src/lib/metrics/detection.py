@@ -52,7 +52,8 @@ def average_precision(
         _read(p, f"predictions[{i}]", num_classes, scored=True)
         for i, p in enumerate(predictions)
     ]
-    classes = np.unique(np.concatenate([t["labels"] for t in truth] or [[]]))
+    none = np.zeros(0, int)
+    classes = np.unique(np.concatenate([none, *(t["labels"] for t in truth)]))
     if not len(classes):
         raise ValueError("targets: hold no box at all; average precision is undefined")
 

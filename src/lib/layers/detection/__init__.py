@@ -6,6 +6,7 @@ from lib.layers.detection.anchors import (
     anchor_shapes,
     assign_anchors,
     grid_anchors,
+    pyramid_anchors,
 )
 from lib.layers.detection.boxes import (
     batched_nms,
@@ -22,6 +23,7 @@ from lib.layers.detection.fpn import FPN
 from lib.layers.detection.retinanet import (
     Detections,
     Outputs,
+    RetinaHead,
     RetinaNet,
     by_anchor,
     candidates,
@@ -37,6 +39,7 @@ __all__ = [
     "NEGATIVE",
     "Detections",
     "Outputs",
+    "RetinaHead",
     "RetinaNet",
     "anchor_shapes",
     "assign_anchors",
@@ -52,6 +55,7 @@ __all__ = [
     "grid_anchors",
     "nms",
     "part_by_class",
+    "pyramid_anchors",
     "retinanet_loss",
     "select",
     "suppress",

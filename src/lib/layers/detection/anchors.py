@@ -60,6 +60,26 @@ def grid_anchors(size: Sequence[int], stride: int, shapes: Tensor) -> Tensor:
     return corners.flatten(0, 1)  # (H W A, 4)
 
 
+def pyramid_anchors(
+    sizes: Sequence[Sequence[int]], stride: int, shapes: Tensor
+) -> list[Tensor]:
+    """Make the anchors of every level; with the stride grow the shapes.
+
+    Args:
+        sizes: height and width of each level, finest first.
+        stride: of the finest level; each further one has twice the stride.
+        shapes: width and height of each anchor in strides, (A, 2).
+
+    Returns:
+        For each level boxes (H_i * W_i * A, 4), see `grid_anchors`.
+    """
+    strides = [stride * 2**i for i in range(len(sizes))]
+    return [
+        grid_anchors(size, step, shapes * step)
+        for size, step in zip(sizes, strides, strict=True)
+    ]
+
+
 def assign_anchors(
     anchors: Tensor,
     boxes: Tensor,

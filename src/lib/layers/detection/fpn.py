@@ -8,6 +8,14 @@ from torch import Tensor, nn
 EXTRA_FROM = ("backbone", "pyramid")
 
 
+def filter_map(channels_in: int, width: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    """Make a convolution with bias that keeps the variance of what comes in."""
+    conv = nn.Conv2d(channels_in, width, kernel, stride, padding=kernel // 2)
+    nn.init.kaiming_uniform_(conv.weight, a=1)
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    return conv
+
+
 class FPN(nn.Module):
     """Bring the maps of a backbone to one width and pass the coarse ones down.
 
@@ -47,19 +55,12 @@ class FPN(nn.Module):
         if extra_from not in EXTRA_FROM:
             raise ValueError(f"extra_from={extra_from!r}; allowed are {EXTRA_FROM}")
         self.extra_from = extra_from
-        self.lateral = nn.ModuleList(nn.Conv2d(c, width, 1) for c in channels)
-        self.smooth = nn.ModuleList(
-            nn.Conv2d(width, width, 3, padding=1) for _ in channels
-        )
+        self.lateral = nn.ModuleList(filter_map(c, width, 1) for c in channels)
+        self.smooth = nn.ModuleList(filter_map(width, width, 3) for _ in channels)
         first = channels[-1] if extra_from == "backbone" else width
         self.extra = nn.ModuleList(
-            nn.Conv2d(first if i == 0 else width, width, 3, stride=2, padding=1)
-            for i in range(extra)
+            filter_map(width if i else first, width, 3, stride=2) for i in range(extra)
         )
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_uniform_(module.weight, a=1)  # keeps the variance
-                nn.init.zeros_(module.bias)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Return the levels of the pyramid, finest first."""

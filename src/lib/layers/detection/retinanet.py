@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -10,11 +10,9 @@ from torch import Tensor, nn
 
 from lib.layers.detection.anchors import (
     IGNORED,
-    RATIOS,
-    SCALES,
     anchor_shapes,
     assign_anchors,
-    grid_anchors,
+    pyramid_anchors,
 )
 from lib.layers.detection.boxes import (
     box_iou,
@@ -106,11 +104,69 @@ def by_anchor(x: Tensor, numbers: int) -> Tensor:
     return x.permute(0, 3, 4, 1, 2).flatten(1, 3)
 
 
+class RetinaHead(nn.Module):
+    """Two towers, shared by all levels: what is at each anchor, and where exactly.
+
+    Args:
+        width: width of the pyramid.
+        num_classes: number of classes, without background.
+        anchors: number of anchors a place.
+        depth: hidden layers of each tower.
+        groups: of a group normalisation in the towers; 0 for none.
+        prior: probability of each class at each anchor before training; without it
+            the background would swamp the first steps (section 4.1).
+
+    Shape: levels (B, width, H_i, W_i) -> logits (B, H_i W_i A, num_classes) and deltas
+    (B, H_i W_i A, 4) of each.
+
+    Raises:
+        ValueError: for an argument out of range.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        num_classes: int,
+        anchors: int,
+        *,
+        depth: int = 4,
+        groups: int = 0,
+        prior: float = 0.01,
+    ) -> None:
+        super().__init__()
+        if num_classes < 1 or not 0 < prior < 1:
+            raise ValueError(
+                f"num_classes={num_classes}, prior={prior}; allowed are 1 class or "
+                "more and a probability inside (0, 1)"
+            )
+        self.num_classes = num_classes
+        self.classify = tower(width, anchors * num_classes, depth, groups)
+        self.locate = tower(width, anchors * 4, depth, groups)
+        nn.init.constant_(self.classify[-1].bias, -math.log((1 - prior) / prior))  # type: ignore[arg-type]
+
+    def forward(self, levels: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the logits and the deltas of every level."""
+        logits = [by_anchor(self.classify(p), self.num_classes) for p in levels]
+        return logits, [by_anchor(self.locate(p), 4) for p in levels]
+
+
+def maps_from(maps: Sequence[Tensor], stride: int, count: int) -> Sequence[Tensor]:
+    """Take the maps from a stride on, of those at strides 4, 8, 16, ...
+
+    Raises:
+        ValueError: if these are not `count`.
+    """
+    maps = maps[int(math.log2(stride)) - 2 :]
+    if len(maps) != count:
+        raise ValueError(
+            f"channels: {count} given, but the backbone has {len(maps)} maps from "
+            f"stride {stride} on"
+        )
+    return maps
+
+
 class RetinaNet(nn.Module):
     """Say at every place and scale of a pyramid what is there, and where exactly.
-
-    The level of stride s has anchors of `anchor_size * s` pixels, times `scales`, in
-    each of `ratios`: by default nine a place.
 
     Args:
         backbone: has `features(x)`, which gives maps at strides 4, 8, 16, ...
@@ -119,14 +175,9 @@ class RetinaNet(nn.Module):
         stride: of the finest map that is used, 4 or a multiple by a power of two.
         width: width of pyramid and towers.
         extra: coarser levels that the pyramid adds.
-        extra_from: what the first of them reads, see `FPN`.
-        depth: hidden layers of the towers.
-        groups: of a group normalisation in the towers; 0 for none.
-        anchor_size: side of the smallest square anchor in strides.
-        scales: factors on this side.
-        ratios: height over width of the anchors.
-        prior: probability of each class at each anchor before training; without it
-            the background would swamp the first steps (section 4.1).
+        shapes: width and height of the anchors at each place in strides of the level,
+            (A, 2), as `anchor_shapes` makes them; by default nine of 4 strides and up.
+        head: `depth`, `groups` and `prior` of `RetinaHead`.
 
     Shape: (B, 3, H, W) -> `Outputs`.
 
@@ -134,6 +185,8 @@ class RetinaNet(nn.Module):
         ValueError: for an argument out of range, or if the backbone gives another
             number of maps.
     """
+
+    shapes: Tensor
 
     def __init__(
         self,
@@ -144,69 +197,33 @@ class RetinaNet(nn.Module):
         stride: int = 8,
         width: int = 256,
         extra: int = 2,
-        extra_from: str = "backbone",
-        depth: int = 4,
-        groups: int = 0,
-        anchor_size: float = 4.0,
-        scales: Sequence[float] = SCALES,
-        ratios: Sequence[float] = RATIOS,
-        prior: float = 0.01,
+        shapes: Tensor | None = None,
+        **head: Any,
     ) -> None:
         super().__init__()
-        if num_classes < 1 or not 0 < prior < 1:
-            raise ValueError(
-                f"num_classes={num_classes}, prior={prior}; allowed are 1 class or "
-                "more and a probability inside (0, 1)"
-            )
         if stride < 4 or stride & (stride - 1):
             raise ValueError(f"stride={stride}; allowed are 4, 8, 16 and so on")
-        self.num_classes, self.stride = num_classes, stride
-        self.backbone = backbone
-        self.fpn = FPN(channels, width, extra=extra, extra_from=extra_from)
-        self.register_buffer(
-            "shapes", anchor_shapes(anchor_size, scales, ratios), persistent=False
-        )  # in strides, (A, 2)
-        anchors = len(scales) * len(ratios)
-        self.classify = tower(width, anchors * num_classes, depth, groups)
-        self.locate = tower(width, anchors * 4, depth, groups)
-        nn.init.constant_(self.classify[-1].bias, -math.log((1 - prior) / prior))  # type: ignore[arg-type]
-
-    def pyramid(self, x: Tensor) -> list[Tensor]:
-        """Return the levels that the towers read, finest first."""
-        maps = self.backbone.features(x)[int(math.log2(self.stride)) - 2 :]
-        if len(maps) != len(self.fpn.lateral):
-            raise ValueError(
-                f"channels: {len(self.fpn.lateral)} given, but the backbone has "
-                f"{len(maps)} maps from stride {self.stride} on"
-            )
-        return self.fpn(maps)
+        self.stride = stride
+        self.backbone: Any = backbone
+        self.fpn = FPN(channels, width, extra=extra)
+        shapes = anchor_shapes(4.0) if shapes is None else shapes
+        self.register_buffer("shapes", shapes, persistent=False)
+        self.head = RetinaHead(width, num_classes, len(shapes), **head)
 
     def forward(self, x: Tensor) -> Outputs:
         """Return logits, deltas and anchors of every level."""
-        outputs = Outputs([], [], [])
-        for i, level in enumerate(self.pyramid(x)):  # (B, width, H_i, W_i)
-            stride = self.stride * 2**i
-            outputs.logits.append(by_anchor(self.classify(level), self.num_classes))
-            outputs.deltas.append(by_anchor(self.locate(level), 4))
-            outputs.anchors.append(
-                grid_anchors(level.shape[-2:], stride, self.shapes * stride)
-            )
-        return outputs
+        maps = self.backbone.features(x)  # at strides 4, 8, 16, ...
+        levels = self.fpn(maps_from(maps, self.stride, len(self.fpn.lateral)))
+        logits, deltas = self.head(levels)  # each (B, width, H_i, W_i)
+        sizes = [level.shape[-2:] for level in levels]
+        return Outputs(logits, deltas, pyramid_anchors(sizes, self.stride, self.shapes))
 
     @torch.no_grad()
-    def detect(self, x: Tensor, **options: float) -> list[Detections]:
-        """Find the objects in each picture.
-
-        Args:
-            x: pictures (B, 3, H, W).
-            options: `score`, `top`, `overlap` and `most` of `select`.
-
-        Raises:
-            ValueError: in training mode, in which pictures of a batch share statistics.
-        """
-        if self.training:
+    def detect(self, x: Tensor, **options: Any) -> list[Detections]:
+        """Find the objects in pictures (B, 3, H, W); options are those of `select`."""
+        if self.training:  # pictures of a batch would share their statistics
             raise ValueError("model.training=True: detect() needs model.eval() first")
-        return select(self(x), x.shape[-2:], **options)  # type: ignore[arg-type]
+        return select(self(x), x.shape[-2:], **options)
 
 
 def retinanet_loss(

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.assets import paper_path
-from lib.layers.detection import Detections, RetinaNet, retinanet_loss
+from lib.layers.detection import Detections, RetinaNet, anchor_shapes, retinanet_loss
 from lib.metrics import average_precision, count_macs
 from lib.papers.mobile_former.model import MobileFormer, widen
 from lib.papers.mobile_former.queries_training import CLASSES, query_scenes
@@ -57,7 +57,7 @@ BACKBONE: dict[str, Any] = {
 # Digits measure 8 or 16 pixels and cues 4 or 8. The paper's levels, of strides 8 to
 # 128 with anchors from 32 pixels, would look past them: here the strides are 4 to 16,
 # and the smallest anchor of a level is as large as its stride, 4 to 25 pixels in all.
-PYRAMID: dict[str, Any] = dict(stride=4, extra=0, anchor_size=1.0)
+PYRAMID: dict[str, Any] = dict(stride=4, extra=0, shapes=anchor_shapes(1.0))
 
 # Narrow and short towers keep the training to minutes. They begin without pretrained
 # weights, which their normalisation makes up for.
