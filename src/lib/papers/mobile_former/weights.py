@@ -239,7 +239,7 @@ def sweep_rates(
     rates: Sequence[float] = SWEPT,
     *,
     seed: int = 100,
-    steps: int = 500,
+    steps: int = 400,
     **options: Any,
 ) -> dict[str, Any]:
     """Try rates for both arms on a tuning seed and scenes of the training digits.
@@ -269,7 +269,7 @@ def compare_backbones(
     folder: str | Path,
     seeds: Sequence[int] = (1, 2, 3),
     *,
-    steps: int = 1000,
+    steps: int = 800,
     **options: Any,
 ) -> dict[str, Any]:
     """Train both arms equally, seed by seed.
