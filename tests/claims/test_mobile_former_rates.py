@@ -11,14 +11,16 @@ SWEEP = json.loads(paper_path("mobile_former", "sweep.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("rival", claim.RIVALS)
-def test_each_rival_has_its_best_rate(rival: str) -> None:
-    found = {float(peak): share for peak, share in SWEEP["three_cues"][rival].items()}
-    assert tuple(sorted(found)) == claim.RATES
-    assert claim.rate("three_cues", rival) == max(found, key=lambda peak: found[peak])
+@pytest.mark.parametrize("task", claim.RATES)
+def test_each_rival_has_its_best_rate(task: str, rival: str) -> None:
+    found = {float(peak): share for peak, share in SWEEP[task][rival].items()}
+    assert tuple(sorted(found)) == claim.RATES[task]
+    assert claim.rate(task, rival) == max(found, key=lambda peak: found[peak])
 
 
-def test_relatives_take_the_rate_of_their_family() -> None:
-    rates = {arm: claim.rate("three_cues", arm) for arm in claim.ARMS}
+@pytest.mark.parametrize("task", claim.RATES)
+def test_relatives_take_the_rate_of_their_family(task: str) -> None:
+    rates = {arm: claim.rate(task, arm) for arm in claim.ARMS}
     assert rates["mobile"] == rates["mobile_wide"]
     assert rates["squeeze_excite"] == rates["squeeze_excite_wide"]
     for arm in ("dynamic_relu", "tokens_1", "tokens_3", "tokens_6"):
@@ -38,19 +40,22 @@ def test_wide_rivals_cost_at_least_as_much() -> None:
     assert min(cost, key=lambda arm: cost[arm]) == "mobile_former"
 
 
-def test_sweep_tries_every_rate_for_every_rival(monkeypatch) -> None:
+@pytest.mark.parametrize("task", claim.RATES)
+def test_sweep_tries_every_rate_for_every_rival(task: str, monkeypatch) -> None:
     asked = []
 
-    def share(arm: str, seed: int, peak: float) -> float:
+    def share(arm: str, seed: int, peak: float, *pictures: object) -> float:
         asked.append((arm, seed, peak))
         return peak
 
     monkeypatch.setattr(claim, "train_on_scenes", share)
-    table = claim.sweep("three_cues")
-    assert asked == [(arm, 100, r) for arm in claim.RIVALS for r in claim.RATES]
-    assert table == {arm: {f"{r:g}": r for r in claim.RATES} for arm in claim.RIVALS}
+    monkeypatch.setattr(claim, "train_on_pictures", share)
+    monkeypatch.setattr(claim, "pictures", lambda data: ((), ()))
+    table, rates = claim.sweep(task), claim.RATES[task]
+    assert asked == [(arm, 100, r) for arm in claim.RIVALS for r in rates]
+    assert table == {arm: {f"{r:g}": r for r in rates} for arm in claim.RIVALS}
     assert {arm: list(found) for arm, found in table.items()} == {
-        arm: list(found) for arm, found in SWEEP["three_cues"].items()
+        arm: list(found) for arm, found in SWEEP[task].items()
     }
 
 
