@@ -321,6 +321,29 @@ def test_every_slider_of_the_widgets_does_something(open_page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_reach_and_cost_of_a_stripe_width() -> None:
+    costs = {sw: block_cost(4, 6, 8, sw) for sw in (1, 2)}
+    sets = REACH["a method"][:2]
+    figure = figures.reach_and_cost(sets, costs, stripe=2, token=(1, 2), side=SIDE)
+    figure.draw_without_rendering()
+    place, bars = figure.axes
+    state = np.asarray(place.collections[0].get_array()).ravel()
+    assert np.array_equal(state > 0, sets[1, 8])
+    assert np.array_equal(state == 1, sets[0, 8])
+    share = int(100 * sets[1, 8].mean() + 0.5)
+    assert place.get_title(loc="center") == f"stripe width 2, 2 blocks: {share} %"
+    widths = [round(1e6 * patch.get_width()) for patch in bars.patches]
+    assert widths == [n for parts in costs.values() for n in parts.values()]
+    assert [patch.get_alpha() for patch in bars.patches] == [0.35] * 3 + [1] * 3
+    text = words(figure).split("\n")
+    assert {"projections", "attention", "MLP", "stripe width"} <= set(text)
+    assert_inside(figure)
+    with pytest.raises(ValueError, match=r"stripe=3 has no cost; known are \[1, 2\]"):
+        figures.reach_and_cost(sets, costs, stripe=3, token=(1, 2), side=SIDE)
+    with pytest.raises(ValueError, match=r"token=\(9, 0\) must lie on a map"):
+        figures.reach_and_cost(sets, costs, stripe=1, token=(9, 0), side=SIDE)
+
+
 # --- measured -----------------------------------------------------------------------
 
 DISTANCES = np.arange(6)

@@ -17,7 +17,7 @@ from matplotlib.patches import Polygon, Rectangle
 from numpy.typing import ArrayLike, NDArray
 
 from lib.figures.diagrams import adder, arrow, box, lane
-from lib.figures.palette import SERIES, text_on
+from lib.figures.palette import SERIES, part_colours, text_on
 from lib.figures.player import BarPlayer
 from lib.figures.plots import (
     INK,
@@ -29,7 +29,13 @@ from lib.figures.plots import (
     new_figure,
 )
 from lib.figures.style import SEQUENTIAL, WIDTH, colour_map, in_house_style
-from lib.figures.tokens import ReachPlayer, TilePlayer, checked_reach, percent
+from lib.figures.tokens import (
+    ReachPlayer,
+    TilePlayer,
+    checked_reach,
+    percent,
+    seen_colours,
+)
 
 VERTICAL, HORIZONTAL, LOCAL = SERIES[0], SERIES[1], SERIES[2]
 GROUND = SEQUENTIAL[0]
@@ -517,7 +523,7 @@ def cost_widget(
         values[state] = {part: n / 1e6 for part, n in cost(*state).items()}
         notes[state] = (
             f"A token sees {sw * H} keys with half of the heads and {sw * W} with the "
-            f"other half. Windows with M = {(sw * (H + W) / 2) ** 0.5:.1f} cost as "
+            f"other half. Windows of side M = {(sw * (H + W) / 2) ** 0.5:.1f} cost as "
             f"much; with full attention it would see {H * W:,}."
         )
     return BarPlayer(
@@ -532,6 +538,62 @@ def cost_widget(
         caption=caption,
         name=name,
     )
+
+
+@in_house_style
+def reach_and_cost(
+    sets: ArrayLike,
+    costs: Mapping[int, Mapping[str, float]],
+    *,
+    stripe: int,
+    token: tuple[int, int],
+    side: tuple[int, int],
+) -> Figure:
+    """Draw what one token sees with some stripe width, and what each width costs.
+
+    Args:
+        sets: booleans (blocks, N, N) of the chosen width, see `lib.figures.tokens`.
+        costs: stripe width -> part -> multiply–adds of one block.
+        stripe: the chosen width, one of `costs`.
+        token: row and column of the token that asks.
+        side: H and W of the map in tokens.
+
+    Raises:
+        ValueError: a width without a cost, a token outside, or sets that do not match.
+    """
+    if stripe not in costs:
+        raise ValueError(f"stripe={stripe} has no cost; known are {list(costs)}")
+    row, column = _place(token, side)
+    found = checked_reach({"sets": sets}, side)["sets"][:, row * side[1] + column]
+    figure = Figure(figsize=(WIDTH, 3.1))
+    place, bars = figure.subplots(1, 2, width_ratios=[1, 1.05])
+    first = np.where(found.any(0), found.argmax(0) + 1, 0).reshape(side)
+    grounds = ListedColormap([GROUND, *seen_colours(len(found))])
+    place.pcolormesh(first, cmap=grounds, vmin=0, vmax=len(found), ec="white", lw=0.4)
+    place.invert_yaxis()
+    place.set_aspect("equal")
+    _asker(place, row, column)
+    share = percent(int(found[-1].sum()), found[-1].size)
+    blocks = f"{len(found)} block{'s' if len(found) > 1 else ''}"
+    bare(place, f"stripe width {stripe}, {blocks}: {share} %")
+    for k, (width, parts) in enumerate(costs.items()):
+        left = 0.0
+        for part, colour in zip(
+            parts, part_colours(list(parts), COST_COLOURS), strict=True
+        ):
+            bars.barh(
+                k, parts[part] / 1e6, left=left, color=colour, height=0.7, ec="white",
+                lw=0.6, alpha=1 if width == stripe else 0.35,
+                label=part if width == stripe else None,
+            )  # fmt: skip
+            left += parts[part] / 1e6
+    bars.set_yticks(range(len(costs)), [str(width) for width in costs])
+    bars.invert_yaxis()
+    bars.set(xlabel="multiply–adds of one block (M)", ylabel="stripe width")
+    bars.tick_params(axis="y", length=0)
+    handles, labels = bars.get_legend_handles_labels()
+    legend_above(figure, handles, labels)
+    return figure
 
 
 # --- measured -----------------------------------------------------------------------

@@ -171,7 +171,7 @@ class Widget:
     """
 
     _update = _SHOW_FRAME
-    _styles = ("player.css",)
+    _styles: tuple[str, ...] = ("player.css",)
 
     def __init__(
         self,

@@ -89,7 +89,7 @@ def percent(seen: int, n: int) -> int:
     return (200 * seen + n) // (2 * n)
 
 
-def _ramp(n: int) -> list[str]:
+def seen_colours(n: int) -> list[str]:
     """Return n colours from dark (reached first) to light (reached last)."""
     at = np.arange(n) * min(1, (len(_SEEN) - 1) / max(n - 1, 1))
     channels = [np.interp(at, range(len(_SEEN)), c).round() for c in _SEEN.T]
@@ -189,7 +189,7 @@ class ReachPlayer(Widget):
             name: np.where(sets.any(0), sets.argmax(0) + 1, 0)
             for name, sets in found.items()
         }
-        self._grounds = [_pair(c) for c in _ramp(len(self.axes["Blocks"]))]
+        self._grounds = [_pair(c) for c in seen_colours(len(self.axes["Blocks"]))]
 
     def sentence(self, blocks: int, method: int, row: int, column: int) -> str:
         """Say in words what the sliders at these indices show."""
@@ -326,7 +326,9 @@ class TilePlayer(Widget):
                     f"tiles[{words!r}]={h, w} must divide the map's sides {side} and "
                     f"give 2 to {len(SERIES)} tiles"
                 )
-        self.owner, layouts, self.states = [], [], []
+        self.owner: list[list[int]] = []
+        self.states: list[dict[str, Any]] = []
+        layouts: list[NDArray] = []
         for h, w in tiles.values():
             token = np.arange(H * W).reshape(H, W)
             named = token.reshape(H // h, h, W // w, w)
