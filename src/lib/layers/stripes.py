@@ -9,6 +9,16 @@ from lib.layers.light_attention import merge_heads, split_heads
 ORIENTATIONS = ("vertical", "horizontal", "full")
 
 
+def check_stripes(dim: int, heads: int, stripe: int | None, orientation: str) -> None:
+    """Refuse, with a ValueError, what `StripeAttention` cannot be built with."""
+    if orientation not in ORIENTATIONS:
+        raise ValueError(f"orientation={orientation!r}; allowed are {ORIENTATIONS}")
+    if orientation != "full" and (stripe is None or stripe < 1):
+        raise ValueError(f"stripe={stripe}; allowed are 1 and more")
+    if heads < 1 or dim % heads:
+        raise ValueError(f"heads={heads} must divide the width, {dim}")
+
+
 def stripe_partition(x: Tensor, h: int, w: int) -> Tensor:
     """Cut a map into tiles of h x w tokens: stripes, windows, or the whole map.
 
@@ -65,7 +75,7 @@ class LePE(nn.Module):
 
     The convolution sees zeros beyond the border of each tile, as in the official code
     (equation 5 of the paper), so the tiles are simply a batch of small pictures. In a
-    tile one token wide only three of the nine taps ever meet a token. There the tiles
+    tile one token high only three of the nine taps ever meet a token. There the tiles
     are the rows of one picture, and the other six taps are left out; they keep their
     places in the weights, and their gradient is zero.
 
@@ -79,43 +89,72 @@ class LePE(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
 
-    def forward(self, v: Tensor, h: int, w: int) -> Tensor:
-        """Convolve the values of each tile of h x w tokens."""
-        if h > 1 and w > 1:
-            z = self.conv(v.unflatten(1, (h, w)).permute(0, 3, 1, 2))  # (n, C, h, w)
-            return z.permute(0, 2, 3, 1).flatten(1, 2)  # (n, h * w, C)
+    def forward(self, v: Tensor, h: int, w: int, turned: bool = False) -> Tensor:
+        """Convolve the values of each tile; `turned` says that rows are columns."""
         taps = self.conv.weight  # (C, 1, 3, 3)
-        taps = taps[:, :, 1:2] if h == 1 else taps[:, :, :, 1:2].mT  # (C, 1, 1, 3)
-        picture = v.unflatten(0, (1, -1)).permute(0, 3, 1, 2)  # (1, C, n, h * w)
-        z = F.conv2d(picture, taps, self.conv.bias, padding=(0, 1), groups=len(taps))
-        return z.permute(0, 2, 3, 1).flatten(0, 1)  # (n, h * w, C)
+        taps = taps.mT if turned else taps
+        tiles, padding = v.unflatten(1, (h, w)), (1, 1)  # (n, h, w, C)
+        if h == 1:
+            tiles, padding = v.unflatten(0, (1, -1)), (0, 1)  # (1, n, w, C)
+            taps = taps[:, :, 1:2]  # (C, 1, 1, 3)
+        z = F.conv2d(
+            tiles.permute(0, 3, 1, 2),
+            taps,
+            self.conv.bias,
+            padding=padding,
+            groups=len(taps),
+        )
+        return z.permute(0, 2, 3, 1).reshape(v.shape)  # (n, h * w, C)
 
 
-def pad_to_tiles(x: Tensor, h: int, w: int) -> Tensor:
-    """Add zeros around a map until tiles of h x w fill it.
+def pad_rows(x: Tensor, h: int) -> Tensor:
+    """Add rows of zeros above and below until stripes of h rows fill a map.
 
     Args:
         x: map (B, H, W, C).
-        h: height of a tile.
-        w: width of a tile.
+        h: height of a stripe.
 
     Returns:
-        Map (B, H', W', C). Both ends get half of what is missing; where that is odd,
-        the end at the bottom or at the right gets one more.
+        Map (B, H', W, C), with half of the new rows above; of an odd number, the
+        smaller half.
     """
-    rows, columns = -x.shape[1] % h, -x.shape[2] % w
-    if not rows and not columns:
-        return x
-    top, left = rows // 2, columns // 2
-    return F.pad(x, (0, 0, left, columns - left, top, rows - top))
+    rows = -x.shape[1] % h
+    return F.pad(x, (0, 0, 0, 0, rows // 2, rows - rows // 2)) if rows else x
 
 
-def crop_to_map(x: Tensor, H: int, W: int) -> Tensor:
-    """Cut off what `pad_to_tiles` added: (B, H', W', C) -> (B, H, W, C)."""
-    if x.shape[1:3] == (H, W):
-        return x  # a slice of everything would cost a copy in the backward pass
-    top, left = (x.shape[1] - H) // 2, (x.shape[2] - W) // 2
-    return x[:, top : top + H, left : left + W]
+def crop_rows(x: Tensor, H: int) -> Tensor:
+    """Cut off what `pad_rows` added: (B, H', W, C) -> (B, H, W, C)."""
+    rows = x.shape[1] - H
+    return x.narrow(1, rows // 2, H) if rows else x
+
+
+def real_keys(x: Tensor, h: int) -> Tensor | None:
+    """Say which keys of each stripe are tokens of the map, not padding.
+
+    Args:
+        x: the map (B, H, W, C) before it is padded.
+        h: height of a stripe.
+
+    Returns:
+        True for tokens, (stripes, 1, 1, h * W), or None if nothing is padded.
+    """
+    B, H, W, _ = x.shape
+    if H % h == 0:
+        return None
+    real = torch.ones(B, H, W, 1, dtype=torch.bool, device=x.device)
+    return stripe_partition(pad_rows(real, h), h, W).mT.unsqueeze(1)
+
+
+def by_columns(bias: Tensor, h: int, w: int) -> Tensor:
+    """Reorder a bias for tiles whose tokens are read column by column.
+
+    Args:
+        bias: numbers for pairs of tokens in reading order, (heads, h * w, h * w).
+        h: height of a tile.
+        w: width of a tile.
+    """
+    bias = bias.unflatten(2, (h, w)).unflatten(1, (h, w))  # (heads, h, w, h, w)
+    return bias.permute(0, 2, 1, 4, 3).flatten(3, 4).flatten(1, 2)
 
 
 class StripeAttention(nn.Module):
@@ -132,13 +171,16 @@ class StripeAttention(nn.Module):
         orientation: "vertical", "horizontal", or "full" (one tile, the whole map).
         lepe: whether to add LePE.
         mask_padding: whether padded keys are left out.
-        bias: gives what is added to the scores, (h, w) -> (heads, h * w, h * w), for
-            relative position encodings.
+
+    Attributes:
+        bias: a module for relative positions, (h, w) -> (heads, h * w, h * w), whose
+            result is added to the scores of a tile of h x w tokens; None by default.
 
     Shape: queries, keys, values (B, H, W, C) each -> (B, H, W, C), any H and W.
 
     Raises:
-        ValueError: for a direction that is not known, or heads that do not divide C.
+        ValueError: for a direction that is not known, a stripe below 1, or heads that
+            do not divide C.
     """
 
     def __init__(
@@ -150,42 +192,38 @@ class StripeAttention(nn.Module):
         *,
         lepe: bool = True,
         mask_padding: bool = False,
-        bias: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        if orientation not in ORIENTATIONS:
-            raise ValueError(f"orientation={orientation!r}; allowed are {ORIENTATIONS}")
-        if heads < 1 or dim % heads:
-            raise ValueError(f"heads={heads} must divide the width, {dim}")
-        if orientation != "full" and (stripe is None or stripe < 1):
-            raise ValueError(f"stripe={stripe}; allowed are 1 and more")
+        check_stripes(dim, heads, stripe, orientation)
         self.heads, self.stripe, self.orientation = heads, stripe, orientation
         self.lepe = LePE(dim) if lepe else None
-        self.mask_padding, self.bias = mask_padding, bias
+        self.bias: nn.Module | None = None
+        self.mask_padding = mask_padding
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend inside each stripe and add LePE."""
+        turn = self.orientation == "vertical"
+        if turn:  # on its side, the map has its columns as rows; this is the only copy
+            q, k, v = (t.transpose(1, 2).contiguous() for t in (q, k, v))
         H, W = q.shape[1:3]
-        h = self.stripe if self.orientation == "horizontal" else H
-        w = self.stripe if self.orientation == "vertical" else W
-        q, k, v = (stripe_partition(pad_to_tiles(t, h, w), h, w) for t in (q, k, v))
-        split = [split_heads(t, self.heads) for t in (q, k, v)]  # (n, heads, h*w, d)
-        mask = self.mask(H, W, h, w, len(q))
+        h = H if self.orientation == "full" else self.stripe
+        mask = self.mask(q, h)
+        q, k, v = (stripe_partition(pad_rows(t, h), h, W) for t in (q, k, v))
+        split = [split_heads(t, self.heads) for t in (q, k, v)]  # (n, heads, h*W, d)
         y = merge_heads(F.scaled_dot_product_attention(*split, attn_mask=mask))
         if self.lepe is not None:
-            y = y + self.lepe(v, h, w)  # (n, h * w, C)
-        y = stripe_merge(y, h, w, H + -H % h, W + -W % w)  # (B, H', W', C)
-        return crop_to_map(y, H, W)
+            y = y + self.lepe(v, h, W, turn)  # (n, h * W, C)
+        y = crop_rows(stripe_merge(y, h, W, H + -H % h, W), H)  # (B, H, W, C)
+        return y.transpose(1, 2) if turn else y
 
-    def mask(self, H: int, W: int, h: int, w: int, n: int) -> Tensor | None:
+    def mask(self, q: Tensor, h: int) -> Tensor | None:
         """Return what is added to the scores or which keys count, None for nothing."""
-        bias = None if self.bias is None else self.bias(h, w)  # (heads, h*w, h*w)
-        if not self.mask_padding or (H % h == 0 and W % w == 0):
-            return bias
-        real = pad_to_tiles(torch.ones(1, H, W, 1, dtype=torch.bool), h, w)
-        real = stripe_partition(real, h, w).mT.unsqueeze(1)  # (tiles, 1, 1, h * w)
-        real = real.repeat(n // len(real), 1, 1, 1)  # (n, 1, 1, h * w)
-        return real if bias is None else torch.where(real, bias, -torch.inf)
+        real = real_keys(q, h) if self.mask_padding else None
+        if self.bias is None:
+            return real
+        W, turn = q.shape[2], self.orientation == "vertical"
+        bias = by_columns(self.bias(W, h), W, h) if turn else self.bias(h, W)
+        return bias if real is None else torch.where(real, bias, -torch.inf)
 
 
 class CrossShapedAttention(nn.Module):
@@ -222,8 +260,8 @@ class CrossShapedAttention(nn.Module):
         # The official code has the vertical half first, the paper the horizontal one.
         kinds = ("full",) if stripe is None else ("vertical", "horizontal")
         n = len(kinds)
-        if heads % n or dim % n:
-            raise ValueError(f"heads={heads} and dim={dim} must be even to be halved")
+        if heads < n or heads % n or dim % heads:
+            raise ValueError(f"heads={heads}; needed are even heads that divide {dim}")
         options = dict(lepe=lepe, mask_padding=mask_padding)
         self.qkv = nn.Linear(dim, 3 * dim)
         self.branches = nn.ModuleList(
