@@ -164,7 +164,7 @@ def threshold_player(
             for label, score in zip(labels[keep], scores[keep], strict=True)
         ]
         frames.append(_one_picture(image, boxes[keep], texts, truth))
-        notes.append(f"{int(keep.sum())} boxes for {len(truth)} objects.")
+        notes.append(f"{int(keep.sum())} boxes for {len(np.asarray(truth))} objects.")
     return Player(
         frames,
         label="Least score",
@@ -199,7 +199,7 @@ def block_player(
     for i, one in enumerate(found):
         texts = [names[int(label)] for label in one.labels]
         frames.append(_one_picture(image, one.boxes, texts, truth))
-        notes.append(f"{len(texts)} boxes for {len(truth)} objects.")
+        notes.append(f"{len(texts)} boxes for {len(np.asarray(truth))} objects.")
         alts.append(f"The scene with the boxes after block {i + 1}: {notes[-1]}")
     return Player(
         frames,
