@@ -320,6 +320,16 @@ def window_side(stripe: int, side: tuple[int, int]) -> int:
     return math.ceil(math.sqrt(stripe * sum(side) / 2))
 
 
+def check_switches(kind: str, position: str, stripe: int | None) -> None:
+    """Refuse what `build_attention` cannot build, with a ValueError."""
+    if kind not in KINDS:
+        raise ValueError(f"kind={kind!r}; allowed are {', '.join(KINDS)}")
+    if position not in POSITIONS:
+        raise ValueError(f"position={position!r}; allowed are {', '.join(POSITIONS)}")
+    if stripe is not None and stripe < 1:
+        raise ValueError(f"stripe={stripe}; allowed are 1 and more, and None")
+
+
 def build_attention(
     kind: str,
     position: str,
@@ -353,12 +363,7 @@ def build_attention(
     Raises:
         ValueError: for a kind or a position that is not known, or a stripe below 1.
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind={kind!r}; allowed are {', '.join(KINDS)}")
-    if position not in POSITIONS:
-        raise ValueError(f"position={position!r}; allowed are {', '.join(POSITIONS)}")
-    if stripe is not None and stripe < 1:
-        raise ValueError(f"stripe={stripe}; allowed are 1 and more, and None")
+    check_switches(kind, position, stripe)
     lepe, rpe = position == "lepe", position == "rpe"
     if stripe is not None and stripe >= max(side):
         stripe = None
@@ -366,8 +371,10 @@ def build_attention(
         cross = CrossShapedAttention(
             dim, heads, stripe, lepe=lepe, mask_padding=mask_padding
         )
+        tiles = {"vertical": (side[0], stripe), "horizontal": (stripe, side[1])}
         for branch in cross.branches if rpe else []:
-            branch.bias = RelativeBias(branch.heads, branch.tile(*side))
+            tile = tiles.get(branch.orientation, side)
+            branch.bias = RelativeBias(branch.heads, tile)
         return cross
     if kind == "full" or stripe is None:
         bias = RelativeBias(heads, side) if rpe else None
