@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lib.layers import ConvMerge, ConvPatchEmbed, CrossShapedAttention, PreNormBlock
-from lib.papers.cswin.attentions import build_attention
+from lib.papers.cswin.attentions import build_attention, check_switches
 from lib.papers.cswin.positions import position_before
 
 COLUMNS = ("dim", "depths", "heads", "drop_path")
@@ -35,16 +35,16 @@ SEGMENTATION: dict[str, dict[str, Any]] = {
 
 
 def check_table(
-    depths: Sequence[int], stripes: Sequence[int], heads: Sequence[int], classes: int
+    depths: Sequence[int], stripes: Sequence[int], heads: Sequence[int]
 ) -> None:
-    """Refuse a table of stages that cannot be built, with a ValueError."""
+    """Refuse, with a ValueError, a table that has not one entry a stage."""
     if not 0 < len(depths) == len(stripes) == len(heads):
         raise ValueError(
             f"depths={depths}, stripes={stripes}, heads={heads}: needed is one entry "
             "a stage"
         )
-    if classes < 0:
-        raise ValueError(f"num_classes={classes}; allowed are 0 and more")
+    if min(depths) < 1:
+        raise ValueError(f"depths={depths}; allowed are 1 and more")
 
 
 def initialise(model: nn.Module) -> None:
@@ -100,28 +100,30 @@ def choose_attention(
     """Build the attention of one block: cross-shaped windows, or one of their rivals.
 
     Args:
-        kind: "cross_shaped", or one of `lib.papers.cswin.attentions.KINDS`.
+        kind: "cross_shaped", or another of `lib.papers.cswin.attentions.KINDS`.
         position: one of `lib.papers.cswin.positions.POSITIONS`.
         dim: width C.
         heads: number of heads.
         stripe: width of a stripe in tokens; None for the whole map, whatever the kind.
         index: number of the block inside its stage.
-        size: height and width of the map the network is built for, if known.
+        size: height and width of the map the network is built for; a stripe that
+            covers it is one branch, the whole map. None if any size may come.
         mask_padding: see `CrossShapedAttention`; the rivals always mask.
 
     Raises:
         ValueError: for a kind or a position that is not known, or if it needs a size.
     """
-    if kind == "cross_shaped" and position != "rpe":
-        lepe = position == "lepe"
-        return CrossShapedAttention(
-            dim, heads, stripe, lepe=lepe, mask_padding=mask_padding
+    options = dict(mask_padding=mask_padding)
+    if size is not None:
+        return build_attention(
+            kind, position, dim, heads, stripe, index, size, **options
         )
-    if size is None:
+    check_switches(kind, position, stripe)
+    if kind != "cross_shaped" or position in ("ape", "rpe"):
         raise ValueError(
             f"resolution=None; attention={kind!r} with position={position!r} needs one"
         )
-    return build_attention(kind, position, dim, heads, stripe, index, size)
+    return CrossShapedAttention(dim, heads, stripe, lepe=position == "lepe", **options)
 
 
 def build_stage(
@@ -132,7 +134,6 @@ def build_stage(
     size: Size | None,
     drops: Sequence[float],
     *,
-    full: bool,
     attention: str = "cross_shaped",
     position: str = "lepe",
     mlp_ratio: float = 4,
@@ -147,30 +148,61 @@ def build_stage(
         stripe: width of a stripe in tokens; None for the whole map.
         size: height and width of the map, if known.
         drops: chance of dropping a branch, one for each block.
-        full: whether its blocks attend to the whole map.
         attention: kind, see `choose_attention`.
         position: position encoding, see `choose_attention`.
         mlp_ratio: hidden width of the small networks over C.
         mask_padding: see `CrossShapedAttention`.
     """
-    if full or (stripe and size and stripe >= max(size)):
-        stripe = None
-    if size is None and position == "ape":
-        raise ValueError("resolution=None; position='ape' needs one")
     steps = nn.ModuleList()
-    for i, drop in enumerate(drops):
-        before = position_before(position, dim, size or (0, 0), stage, i)
+    for index, drop in enumerate(drops):
+        look = choose_attention(
+            attention, position, dim, heads, stripe, index, size, mask_padding
+        )
+        before = position_before(position, dim, size or (0, 0), stage, index)
         if before is not None:
             steps.append(before)
-        look = choose_attention(
-            attention, position, dim, heads, stripe, i, size, mask_padding
-        )
         steps.append(PreNormBlock(dim, look, mlp_ratio, drop))
     return steps
 
 
-class CSWin(nn.Module):
-    """Patch embedding, stages of blocks with a merging between, and a classifier.
+def build_stages(
+    widths: Sequence[int],
+    depths: Sequence[int],
+    stripes: Sequence[int],
+    heads: Sequence[int],
+    sizes: Sequence[Size | None],
+    *,
+    full_last: bool = True,
+    drop_path: float = 0.0,
+    **switches: Any,
+) -> nn.ModuleList:
+    """Build all stages, from one entry for each in the lists.
+
+    Args:
+        widths: width C.
+        depths: number of blocks.
+        stripes: width of a stripe in tokens.
+        heads: number of heads.
+        sizes: height and width of the map, or None.
+        full_last: whether the last of several stages attends to the whole map.
+        drop_path: chance of dropping a branch in the last block; it rises to that
+            from 0 in the first, in even steps.
+        switches: `attention`, `position`, `mlp_ratio`, `mask_padding` of
+            `build_stage`.
+    """
+    drops = torch.linspace(0, drop_path, sum(depths)).split(list(depths))
+    widest: list[int | None] = list(stripes)
+    if full_last and len(depths) > 1:
+        widest[-1] = None
+    rows = zip(widths, heads, widest, sizes, drops, strict=True)
+    return nn.ModuleList(
+        build_stage(i, *row, rates.tolist(), **switches)
+        for i, (*row, rates) in enumerate(rows)
+    )
+
+
+class Body(nn.Module):
+    """Patch embedding, and stages of blocks with a merging between.
 
     Each stage doubles the width and halves the sides of the map. The last of several
     stages attends to the whole map, and so does every stage whose stripe covers it.
@@ -180,19 +212,68 @@ class CSWin(nn.Module):
         depths: number of blocks in each stage; any number of stages.
         stripes: width of the stripes in each stage, in tokens.
         heads: number of heads in each stage.
-        num_classes: number of classes; 0 builds no head: the network returns its last
-            map, and each map of `features` has a normalisation with weights.
         in_channels: channels of the pictures.
         resolution: side of the pictures in pixels, or (height, width), or None for
             pictures of any size. Others can still be given: it only decides which
             stages a stripe covers, and the size of absolute and relative positions.
         patch: kernel, stride and padding of the embedding.
-        full_last: whether the last of several stages attends to the whole map.
-        drop_path: chance of dropping a branch in the last block; it rises to that
-            from 0 in the first, in even steps.
         checkpointing: whether training computes each block twice to save memory.
-        switches: `attention`, `position`, `mlp_ratio`, `mask_padding` of
-            `build_stage`.
+        switches: `full_last` and `drop_path` of `build_stages`; `attention`,
+            `position`, `mlp_ratio` and `mask_padding` of `build_stage`.
+
+    Raises:
+        ValueError: for a value that is not allowed.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        depths: Sequence[int],
+        stripes: Sequence[int],
+        heads: Sequence[int],
+        *,
+        in_channels: int = 3,
+        resolution: int | Size | None = None,
+        patch: tuple[int, int, int] = (7, 4, 2),
+        checkpointing: bool = False,
+        **switches: Any,
+    ) -> None:
+        super().__init__()
+        check_table(depths, stripes, heads)
+        self.checkpointing = checkpointing
+        self.widths = [dim * 2**i for i in range(len(depths))]
+        self.embed = ConvPatchEmbed(in_channels, dim, *patch)
+        self.merges = nn.ModuleList(ConvMerge(c, 2 * c) for c in self.widths[:-1])
+        sizes = map_sizes(resolution, patch, len(depths))
+        self.stages = build_stages(
+            self.widths, depths, stripes, heads, sizes, **switches
+        )
+
+    def run(self, x: Tensor) -> list[Tensor]:
+        """Return the map after each stage, (B, H, W, C)."""
+        twice = self.checkpointing and self.training and torch.is_grad_enabled()
+        x = self.embed(x)  # (B, H / 4, W / 4, C)
+        maps = []
+        for i, stage in enumerate(self.stages):
+            if i > 0:
+                x = self.merges[i - 1](x)  # (B, H / 2, W / 2, 2C)
+            for block in stage:
+                x = checkpoint(block, x, use_reentrant=False) if twice else block(x)
+            maps.append(x)
+        return maps
+
+
+class CSWin(Body):
+    """CSWin Transformer: the body, a normalisation, the mean, and the classes.
+
+    Args:
+        dim: width C of the first stage.
+        depths: number of blocks in each stage.
+        stripes: width of the stripes in each stage, in tokens.
+        heads: number of heads in each stage.
+        num_classes: number of classes; 0 builds no head: the network returns its last
+            map, and each map of `features` has a normalisation with weights.
+        options: further options of `Body`.
 
     Shape: (B, in_channels, H, W) -> (B, num_classes), any H and W.
 
@@ -208,48 +289,19 @@ class CSWin(nn.Module):
         heads: Sequence[int],
         *,
         num_classes: int = 1000,
-        in_channels: int = 3,
-        resolution: int | Size | None = None,
-        patch: tuple[int, int, int] = (7, 4, 2),
-        full_last: bool = True,
-        drop_path: float = 0.0,
-        checkpointing: bool = False,
-        **switches: Any,
+        **options: Any,
     ) -> None:
-        super().__init__()
-        check_table(depths, stripes, heads, num_classes)
-        self.checkpointing = checkpointing
-        n = len(depths)
-        self.widths = [dim * 2**i for i in range(n)]
-        self.embed = ConvPatchEmbed(in_channels, dim, *patch)
-        self.merges = nn.ModuleList(ConvMerge(w, 2 * w) for w in self.widths[:-1])
-        sizes = map_sizes(resolution, patch, n)
-        drops = torch.linspace(0, drop_path, sum(depths)).split(list(depths))
-        self.stages = nn.ModuleList()
-        for i, row in enumerate(zip(self.widths, heads, stripes, sizes, strict=True)):
-            full = full_last and 0 < i == n - 1
-            rates = drops[i].tolist()
-            self.stages.append(build_stage(i, *row, rates, full=full, **switches))
+        if num_classes < 0:
+            raise ValueError(f"num_classes={num_classes}; allowed are 0 and more")
+        super().__init__(dim, depths, stripes, heads, **options)
         # A classifier has weights only in the norm before its head.
+        last = self.widths[-1]
         self.norms = nn.ModuleList(
-            nn.LayerNorm(w, elementwise_affine=not num_classes or w == self.widths[-1])
-            for w in self.widths
+            nn.LayerNorm(c, elementwise_affine=not num_classes or c == last)
+            for c in self.widths
         )
-        self.head = nn.Linear(self.widths[-1], num_classes) if num_classes else None
+        self.head = nn.Linear(last, num_classes) if num_classes else None
         initialise(self)
-
-    def run(self, x: Tensor) -> list[Tensor]:
-        """Return the map after each stage, (B, H, W, C)."""
-        spare = self.checkpointing and self.training and torch.is_grad_enabled()
-        x = self.embed(x)  # (B, H / 4, W / 4, C)
-        maps = []
-        for i, stage in enumerate(self.stages):
-            if i > 0:
-                x = self.merges[i - 1](x)  # (B, H / 2, W / 2, 2C)
-            for block in stage:
-                x = checkpoint(block, x, use_reentrant=False) if spare else block(x)
-            maps.append(x)
-        return maps
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits, or the last map of a network without head."""
