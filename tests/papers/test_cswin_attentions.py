@@ -10,6 +10,7 @@ from torch import nn
 
 from lib.layers import CrossShapedAttention
 from lib.metrics import count_macs
+from lib.papers.cswin import cswin
 from lib.papers.cswin.attentions import (
     KINDS,
     CrissCrossAttention,
@@ -29,6 +30,7 @@ from lib.papers.cswin.positions import (
     RelativeBias,
     position_before,
 )
+from tests.bench import bench_cswin
 
 DIM, HEADS = 8, 4
 RIVALS = [kind for kind in KINDS if kind != "cross_shaped"]
@@ -370,6 +372,30 @@ def test_refuse():
         position_before("gps", 8, (4, 4), 0, 0)
     with pytest.raises(NotImplementedError):
         RegionAttention(8, 4).attend(torch.zeros(1, 2, 2, 24))
+
+
+# The plain reference that `make bench` times.
+
+
+@pytest.mark.parametrize(("dim", "heads", "side", "stripe"), bench_cswin.STAGES)
+def test_attention_of_each_stage_equals_the_plain_reference(dim, heads, side, stripe):
+    ours = CrossShapedAttention(dim, heads, stripe)
+    plain = bench_cswin.reference(ours)
+    x = torch.randn(1, side, side, dim)
+    with torch.no_grad():
+        assert not torch.equal(plain(x), x)
+        torch.testing.assert_close(ours(x), plain(x), rtol=1e-5, atol=1e-5)
+    bench_cswin.agree(plain.double(), ours.double(), x.double())
+
+
+def test_network_equals_the_plain_reference():
+    ours = cswin("T", num_classes=5, dim=16, depths=(2, 2, 1, 1), stripes=(1, 2, 2, 2))
+    plain = bench_cswin.reference(ours.eval())
+    x = torch.randn(2, 3, 64, 64)
+    bench_cswin.agree(plain, ours, x)
+    nn.init.normal_(ours.stages[0][0].attention.branches[0].lepe.conv.weight)
+    with pytest.raises(AssertionError, match="not close"):
+        bench_cswin.agree(plain, ours, x)
 
 
 # Position encodings outside of the attention.
