@@ -1,6 +1,7 @@
 """CSWin Transformer and the table of its four published sizes."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -190,14 +191,15 @@ def build_stages(
         switches: `attention`, `position`, `mlp_ratio`, `mask_padding` of
             `build_stage`.
     """
-    drops = torch.linspace(0, drop_path, sum(depths)).split(list(depths))
+    last = max(1, sum(depths) - 1)
+    drops = (drop_path * i / last for i in range(sum(depths)))
     widest: list[int | None] = list(stripes)
     if full_last and len(depths) > 1:
         widest[-1] = None
-    rows = zip(widths, heads, widest, sizes, drops, strict=True)
+    rows = zip(widths, heads, widest, sizes, depths, strict=True)
     return nn.ModuleList(
-        build_stage(i, *row, rates.tolist(), **switches)
-        for i, (*row, rates) in enumerate(rows)
+        build_stage(i, *row, list(islice(drops, depth)), **switches)
+        for i, (*row, depth) in enumerate(rows)
     )
 
 
