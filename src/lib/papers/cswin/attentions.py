@@ -36,7 +36,7 @@ def bands(n: int, size: int, shift: int = 0) -> Tensor:
     Args:
         n: number of places.
         size: width of a band.
-        shift: width of the first band, in [0, size); 0 for a whole one.
+        shift: width of the first band; 0, or a multiple of `size`, for a whole one.
 
     Returns:
         Numbers of the bands (n,), from 0 upwards.
@@ -321,7 +321,7 @@ def window_side(stripe: int, side: tuple[int, int]) -> int:
 
 
 def check_switches(kind: str, position: str, stripe: int | None) -> None:
-    """Refuse what `build_attention` cannot build, with a ValueError."""
+    """Refuse what is not known or too small, with a ValueError."""
     if kind not in KINDS:
         raise ValueError(f"kind={kind!r}; allowed are {', '.join(KINDS)}")
     if position not in POSITIONS:
