@@ -201,13 +201,14 @@ class SemanticFPNHead(nn.Module):
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Return the logits at the size of the finest map."""
         check_maps(maps, len(self.climbs))
-        total = torch.zeros((), device=maps[0].device)
-        for level, (x, climb) in enumerate(
-            zip(self.pyramid(maps), self.climbs, strict=True)
-        ):
+        sizes = [x.shape[2:] for x in maps]
+        total = 0
+        for level, x in enumerate(self.pyramid(maps)):
+            climb = self.climbs[level]
+            assert isinstance(climb, nn.ModuleList)
             for step, conv in enumerate(climb, start=1):
                 # The next finer map says how large; odd sides double inexactly.
-                x = resize_to(conv(x), maps[max(0, level - step)].shape[2:])
+                x = resize_to(conv(x), sizes[max(0, level - step)])
             total = total + x  # (B, channels, H_0, W_0)
         return self.classify(total)
 

@@ -13,7 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lib.layers import CrossShapedAttention, stripe_merge, stripe_partition
+from lib.layers import (
+    CrossShapedAttention,
+    StripeAttention,
+    stripe_merge,
+    stripe_partition,
+)
 from lib.papers.cswin.positions import POSITIONS, RelativeBias
 
 KINDS = (
@@ -97,17 +102,13 @@ class RegionAttention(nn.Module):
         qkv = self.qkv(x)  # (B, H, W, 3C)
         y = self.attend(qkv)  # (B, H, W, C)
         if self.lepe is not None:
-            y = y + self.local(qkv.chunk(3, dim=-1)[2])
+            v = qkv.chunk(3, dim=-1)[2]
+            y = y + convolve_within(self.lepe, v, *self.borders(*v.shape[1:3]))
         return self.proj(y)
 
     def attend(self, qkv: Tensor) -> Tensor:
         """Mix the values by softmax attention: (B, H, W, 3C) -> (B, H, W, C)."""
         raise NotImplementedError
-
-    def local(self, v: Tensor) -> Tensor:
-        """Return LePE: a convolution of the values (B, H, W, C)."""
-        rows, columns = self.borders(*v.shape[1:3])
-        return convolve_within(self.lepe, v, rows, columns)
 
     def borders(self, H: int, W: int) -> tuple[Tensor, Tensor]:
         """Return the bands that LePE must not leave; here one, the whole map."""
@@ -330,6 +331,19 @@ def check_switches(kind: str, position: str, stripe: int | None) -> None:
         raise ValueError(f"stripe={stripe}; allowed are 1 and more, and None")
 
 
+def add_relative_bias(cross: CrossShapedAttention, side: tuple[int, int]) -> nn.Module:
+    """Give each branch a table for its stripes on a map of H x W tokens."""
+    for branch in cross.branches:
+        assert isinstance(branch, StripeAttention)
+        h, w = side
+        if branch.orientation == "vertical":
+            w = branch.stripe or w
+        elif branch.orientation == "horizontal":
+            h = branch.stripe or h
+        branch.bias = RelativeBias(branch.heads, (h, w))
+    return cross
+
+
 def build_attention(
     kind: str,
     position: str,
@@ -371,11 +385,7 @@ def build_attention(
         cross = CrossShapedAttention(
             dim, heads, stripe, lepe=lepe, mask_padding=mask_padding
         )
-        tiles = {"vertical": (side[0], stripe), "horizontal": (stripe, side[1])}
-        for branch in cross.branches if rpe else []:
-            tile = tiles.get(branch.orientation, side)
-            branch.bias = RelativeBias(branch.heads, tile)
-        return cross
+        return add_relative_bias(cross, side) if rpe else cross
     if kind == "full" or stripe is None:
         bias = RelativeBias(heads, side) if rpe else None
         return WindowAttention(dim, heads, lepe=lepe, bias=bias)

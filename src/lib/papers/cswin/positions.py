@@ -31,8 +31,9 @@ class AbsolutePosition(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the tokens with their places added."""
-        table, size = self.table, x.shape[1:3]
-        if table.shape[2:] != size:
+        table: Tensor = self.table  # (1, C, H, W)
+        if table.shape[2:] != x.shape[1:3]:
+            size = x.shape[1:3]
             table = F.interpolate(table, size, mode="bicubic", align_corners=False)
         return x + table.permute(0, 2, 3, 1)  # (1, H, W, C)
 

@@ -167,7 +167,7 @@ def reach_by_autograd(
         net = CSWin(
             dim,
             (blocks,),
-            (stripe,),
+            (stripe or max(side),),
             (4,),
             num_classes=0,
             in_channels=dim,
