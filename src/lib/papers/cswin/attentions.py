@@ -69,9 +69,10 @@ def convolve_within(
     B, H, W, C = x.shape
     i = (torch.arange(H) + rows)[:, None]  # where a row goes once the gaps are in
     j = torch.arange(W) + columns
-    gapped = x.new_zeros(B, C, H + int(rows[-1]), W + int(columns[-1]))
-    gapped[:, :, i, j] = x.permute(0, 3, 1, 2)
-    return conv(gapped)[:, :, i, j].permute(0, 2, 3, 1)
+    gapped = x.new_zeros(B, H + int(rows[-1]), W + int(columns[-1]), C)
+    gapped[:, i, j] = x
+    y = conv(gapped.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    return y[:, i, j]  # (B, H, W, C)
 
 
 class RegionAttention(nn.Module):
