@@ -62,6 +62,11 @@ def macs_g(
     return count_macs(model, picture, include_norm=include_norm) / BILLION
 
 
+def macs_table_g(variants: list[str], img_size: int) -> list[float]:
+    """Count the multiply-adds for one picture by several networks."""
+    return [macs_g(variant, img_size) for variant in variants]
+
+
 def parameters_of_parts(variant: str) -> list[int]:
     """Count the parameters from the embedding through all stages to the classes."""
     model = _shapes(variant)
