@@ -31,6 +31,7 @@ from lib.papers.mobile_former.queries import (
 from lib.papers.mobile_former.queries_training import (
     judge,
     load_queries,
+    patch_classes,
     query_scenes,
     train_queries,
 )
@@ -299,16 +300,53 @@ def test_without_position_the_known_layer(ours, theirs, sizes):
     known.load_state_dict(mine.state_dict())
     x, queries = torch.randn(2, 8, 3, 5), torch.randn(2, 4, 16)
     inputs = (queries,) if ours is QueryFormer else (x, queries)
-    position = torch.randn(4, 16)
+    position = torch.randn(2, 4, 16 if ours is QueryFormer else 15)
     torch.testing.assert_close(mine(*inputs), known(*inputs))
     torch.testing.assert_close(mine(*inputs, position * 0), known(*inputs))
     assert not torch.allclose(mine(*inputs, position), known(*inputs))
 
 
+def test_near_is_added_to_the_scores():
+    x, queries, near = (
+        torch.randn(2, 8, 3, 5),
+        torch.randn(2, 4, 16),
+        torch.randn(2, 4, 15),
+    )
+    look, write = QueryLook(8, 16, gate=False), QueryWrite(16, 8)
+    shares = (look.logits(x, queries).flatten(3) + near[:, None]).softmax(dim=-1)
+    halves = x.flatten(2).unflatten(1, (2, 4))  # (B, h, C / h, HW)
+    found = torch.einsum("bhmn,bhcn->bmhc", shares, halves).flatten(2)
+    want = look.norm(queries + look.out(found))
+    torch.testing.assert_close(look(x, queries, near), want)
+
+    shares = (write.logits(x, queries).flatten(3) + near[:, None]).softmax(dim=2)
+    values = write.value(queries).unflatten(2, (2, 4))  # (B, M, h, C / h)
+    mix = torch.einsum("bhmn,bmhc->bhcn", shares, values).flatten(1, 2)
+    want = x + mix.unflatten(2, (3, 5))
+    torch.testing.assert_close(write(x, queries, near), want)
+
+
+def test_a_query_looks_where_it_is_placed():
+    # The code of a place matches the codes of the pixels best at that place.
+    code = position_code(8, 8, 32).flatten(1)
+    near = code.T @ code
+    assert near.argmax(dim=1).tolist() == list(range(64))
+    look = QueryLook(8, 32)
+    nn.init.zeros_(look.query.weight)
+    nn.init.zeros_(look.query.bias)
+    x = torch.zeros(1, 8, 8, 8)
+    x[0, :, 2, 5] = 1  # something at one place
+    found = []
+    hook = look.out.register_forward_hook(lambda _, i, o: found.append(i[0]))
+    look(x, torch.zeros(1, 64, 32), near[None])
+    hook.remove()
+    assert found[0][0].sum(dim=1).argmax() == 2 * 8 + 5
+
+
 def test_position_is_no_content():
     former = QueryFormer(16)
     queries = torch.randn(1, 1, 16).expand(2, 4, 16)
-    # Equal contents mix to the same, wherever the queries look.
+    # Equal contents mix to the same, wherever the queries are.
     torch.testing.assert_close(
         former(queries, torch.randn(4, 16)), former(queries, torch.randn(4, 16))
     )
@@ -322,10 +360,11 @@ def test_perceptron():
 
 def test_block_is_its_parts_in_order():
     block = QueryBlock(8, 16).eval()
-    x, q, p = torch.randn(2, 8, 4, 4), torch.randn(2, 5, 16), torch.randn(2, 5, 16)
-    queries = block.former(block.look(x, q, p), p)
+    x, q, p = torch.randn(2, 8, 4, 6), torch.randn(2, 5, 16), torch.randn(2, 5, 16)
+    near = p @ position_code(4, 6, 16).flatten(1) / 4
+    queries = block.former(block.look(x, q, near), p)
     want = (
-        block.write(block.mobile(x), queries, p),
+        block.write(block.mobile(x), queries, near),
         queries,
         p + block.adapt(queries),
     )
@@ -341,7 +380,8 @@ def test_position_switch(adapt):
     assert torch.equal(position, p) is not adapt
     model = tiny(adapt_position=adapt)
     # Every block but the last one adapts, since nobody reads what that would leave.
-    assert sum(b.adapt is not None for b in model.head.blocks) == 3 * adapt
+    blocks = [block for stage in model.head.stages for block in stage]
+    assert sum(b.adapt is not None for b in blocks) == 3 * adapt
 
 
 # The whole detector.
@@ -349,7 +389,7 @@ def test_position_switch(adapt):
 
 def test_one_prediction_a_block():
     model = tiny(depths=(1, 3))
-    assert model.head.scales == [0, 1, 1, 1]
+    assert [len(stage) for stage in model.head.stages] == [1, 3]
     said = model(torch.rand(2, 3, 32, 32))
     assert len(said) == 4
     for logits, boxes in said:
@@ -362,7 +402,7 @@ def test_one_prediction_a_block():
 @pytest.mark.parametrize("size", [(16, 16), (37, 50), (64, 24)])
 def test_any_picture(size):
     model = tiny().eval()
-    found = detect(model, torch.rand(2, 3, *size), threshold=0.0)
+    found = detect(model, torch.rand(2, 3, *size), score=0.0)
     assert [len(f.labels) for f in found] == [5, 5]
     for boxes, scores, labels in found:
         middle = unit_boxes(boxes, size)[:, :2]
@@ -376,13 +416,17 @@ def test_finer_maps_are_added():
     head = QueryHead([8, 4], [1, 1], 3, queries=5, dim=16, channels=8).eval()
     coarse, fine = torch.randn(1, 8, 3, 3), torch.randn(1, 4, 5, 6)
     seen = []
-    head.blocks[1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    (first,), (second,) = head.stages
+    second.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     head([coarse, fine])
-    x, _, _ = head.blocks[0](
-        head.enter([coarse, fine], 0), head.queries[None], head.position[None]
+    x, queries, position = first(
+        head.entries[0](coarse), head.queries[None], head.position[None]
     )
     up = nn.functional.interpolate(x, (5, 6), mode="bilinear")
-    torch.testing.assert_close(seen[0], up + head.enter([coarse, fine], 1))
+    torch.testing.assert_close(seen[0], up + head.entries[1](fine))
+    _, last, _ = second(seen[0], queries, position)
+    want = head.answer.locate(last + position).sigmoid()
+    torch.testing.assert_close(head([coarse, fine])[-1].boxes, want)
 
 
 @pytest.mark.parametrize("auxiliary", [True, False])
@@ -415,14 +459,14 @@ def test_learns_one_picture():
     assert loss < 0.7 * first
 
 
-def test_threshold_and_bad_input():
+def test_score_and_bad_input():
     model = tiny().eval()
     x = torch.rand(1, 3, 32, 32)
-    (every,), (few,) = detect(model, x, threshold=0.0), detect(model, x)
-    kept = every.scores >= 0.5
+    (every,), (few,) = detect(model, x, score=0.0), model.detect(x, score=0.3)
+    kept = every.scores >= 0.3
     torch.testing.assert_close(few.boxes, every.boxes[kept])
-    with pytest.raises(ValueError, match=r"threshold=1.5; allowed is 0 to 1"):
-        detect(model, x, threshold=1.5)
+    with pytest.raises(ValueError, match=r"score=1.5; allowed is 0 to 1"):
+        detect(model, x, score=1.5)
     with pytest.raises(ValueError, match=r"detect\(\) needs model.eval\(\) first"):
         detect(model.train(), x)
     for strides in ((4, 8), (16, 8), (8, 8)):
@@ -468,14 +512,41 @@ def test_judge():
     assert double["AP50_nms"] == 1
 
 
+def test_patches():
+    boxes = torch.tensor([[[1.0, 2, 7, 8], [8, 0, 14, 5], [20, 9, 23, 13]]])
+    held = patch_classes(boxes, torch.tensor([[3, 0, 10]]), 32, 8)
+    assert held.shape == (1, 4, 4)
+    want = torch.zeros(4, 4, dtype=torch.long)
+    want[0, 0], want[0, 1], want[1, 2] = 4, 1, 11
+    assert torch.equal(held[0], want)
+    with pytest.raises(ValueError, match="stride=5 must divide size=32"):
+        patch_classes(boxes, torch.tensor([[3, 0, 10]]), 32, 5)
+
+
+@given(st.integers(0, 2**31))
+@settings(deadline=None, max_examples=25)
+def test_patches_by_counting_pixels(seed):
+    generator = torch.Generator().manual_seed(seed)
+    corner = torch.randint(0, 20, (1, 1, 2), generator=generator)
+    side = torch.randint(1, 13, (1, 1, 2), generator=generator)
+    boxes = torch.cat([corner, corner + side], dim=-1)
+    picture = torch.zeros(1, 1, 32, 32)
+    x1, y1, x2, y2 = boxes[0, 0].tolist()
+    picture[:, :, y1:y2, x1:x2] = 1
+    pixels = 64 * nn.functional.avg_pool2d(picture, 8)[0, 0]
+    want = (pixels >= min(64, picture.sum().item()) / 4 - 1e-4) * 6
+    held = patch_classes(boxes.float(), torch.tensor([[5]]), 32, 8)
+    assert torch.equal(held[0], want)
+
+
 def test_training_is_repeated_bit_by_bit(tmp_path):
-    options = dict(steps=2, batch=2, scenes=4, held_out=2)
+    options = dict(steps=2, batch=2, first_steps=1, scenes=32, held_out=2)
     model, log = train_queries(5, folder=tmp_path, **options)
     again, _ = train_queries(5, **options)
     for name, weight in model.state_dict().items():
         assert torch.equal(weight, again.state_dict()[name]), name
     assert json.loads((tmp_path / "queries.json").read_text()) == log
-    assert len(log["loss"]) == 1
+    assert len(log["loss"]) == len(log["first_loss"]) == 1
     kept = load_queries(tmp_path / "queries.safetensors")
     x = torch.rand(1, 3, 64, 64)
     torch.testing.assert_close(kept(x)[-1].boxes, model(x)[-1].boxes)

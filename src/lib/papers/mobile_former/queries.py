@@ -2,16 +2,20 @@
 
 It follows the idea of the paper's second detector (E2E-MF-DETR): DETR whose encoder and
 decoder are Mobile-Former blocks. The authors released no code for it, and the details
-below are unverified. From what is known of it: a backbone with spatial dynamic ReLU, a
-head of Mobile-Former blocks with learned queries as its tokens, from the coarsest map
-to finer ones, positions that are adapted after every block, and DETR's set loss with
-auxiliary losses. Of our own choosing: all sizes; a code of sines added to the maps, so
-that a query can read where a pixel lies; ReLU6 inside the head, where no token is the
-first; and one last look without convolutions, since nobody would read its map.
+are unverified. What is known of it: a backbone with spatial dynamic ReLU, a head of
+Mobile-Former blocks with learned queries as its tokens, from the coarsest map to finer
+ones, positions that are adapted after every block, and DETR's set loss with auxiliary
+losses.
+
+Of our own choosing, so that it learns in minutes: all sizes; how a position acts,
+namely as the code of a place, whose match with the codes of the pixels is added to the
+scores of both bridges (in the spirit of Conditional DETR, Meng et al., ICCV 2021); a
+code of places on the maps themselves; ReLU6 inside the head, where no token is the
+first; and no convolutions in the last block, since nobody would read its map.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -46,7 +50,7 @@ QUERY_NANO: dict[str, Any] = {
         "dim": 48,
     },
     "strides": (8, 4),
-    "depths": (3, 3),
+    "depths": (3, 2),
     "queries": 16,
     "dim": 64,
     "channels": 48,
@@ -119,21 +123,20 @@ def position_code(height: int, width: int, channels: int) -> Tensor:
 
 
 class QueryLook(MobileToFormer):
-    """Queries look at the picture; their positions say where.
+    """Queries look at the picture, first of all at what is near to them.
 
-    The bridge Mobile->Former, but what a query looks for is its content and its
-    position together, while only the content takes up what was found.
+    The bridge Mobile->Former with one addition: how near each pixel is to a query
+    is added to the scores before the softmax.
 
-    Shape: x (B, C, H, W), queries and position (B, M, D) -> (B, M, D).
+    Shape: x (B, C, H, W), queries (B, M, D), near (B, M, H * W) -> (B, M, D).
     """
 
-    def forward(
-        self, x: Tensor, queries: Tensor, position: Tensor | float = 0.0
-    ) -> Tensor:
+    def forward(self, x: Tensor, queries: Tensor, near: Tensor | None = None) -> Tensor:
         """Return the queries after one look at the picture."""
+        bias = None if near is None else near[:, None]  # (B, 1, M, HW), for all heads
         pixels = split_heads(x.flatten(2).transpose(1, 2), self.heads)
-        q = split_heads(self.query(queries + position), self.heads)  # (B, h, M, C/h)
-        found = F.scaled_dot_product_attention(q, pixels, pixels)
+        q = split_heads(self.query(queries), self.heads)  # (B, h, M, C / h)
+        found = F.scaled_dot_product_attention(q, pixels, pixels, attn_mask=bias)
         found = merge_heads(found)  # (B, M, C)
         if self.gate is not None:
             found = found * 2 * F.hardsigmoid(self.gate(queries))
@@ -160,21 +163,20 @@ class QueryFormer(PostNormBlock):
 
 
 class QueryWrite(FormerToMobile):
-    """The picture looks at the queries, the step that DETR lacks.
+    """The picture looks at the queries, first at the near ones: DETR lacks this step.
 
-    Shape: x (B, C, H, W), queries and position (B, M, D) -> (B, C, H, W).
+    Shape: x (B, C, H, W), queries (B, M, D), near (B, M, H * W) -> (B, C, H, W).
     """
 
-    def forward(
-        self, x: Tensor, queries: Tensor, position: Tensor | float = 0.0
-    ) -> Tensor:
+    def forward(self, x: Tensor, queries: Tensor, near: Tensor | None = None) -> Tensor:
         """Return the map with a mixture of queries added at every pixel."""
+        bias = None if near is None else near.transpose(1, 2)[:, None]  # (B, 1, HW, M)
         q = split_heads(x.flatten(2).transpose(1, 2), self.heads)  # (B, h, HW, C/h)
-        k = split_heads(self.key(queries + position), self.heads)  # (B, h, M, C / h)
+        k = split_heads(self.key(queries), self.heads)  # (B, h, M, C / h)
         v = split_heads(self.value(queries), self.heads)
-        mix = merge_heads(F.scaled_dot_product_attention(q, k, v))  # (B, HW, C)
-        mix = mix.transpose(1, 2).unflatten(2, x.shape[-2:])  # (B, C, H, W)
-        return x + self.drop_path(mix)
+        mix = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        mix = merge_heads(mix).transpose(1, 2)  # (B, C, HW)
+        return x + self.drop_path(mix.unflatten(2, x.shape[-2:]))
 
 
 def perceptron(widths: Sequence[int]) -> nn.Sequential:
@@ -188,14 +190,15 @@ def perceptron(widths: Sequence[int]) -> nn.Sequential:
 class QueryBlock(nn.Module):
     """A Mobile-Former block of the head, whose tokens are object queries.
 
-    The order is that of every block (look, think, filter, write back). Then the
-    positions are adapted to what the queries have found, p + MLP(q).
+    The order is that of every block (look, think, filter, write back); the bridges
+    prefer what is near. Then the positions are adapted to what the queries have found,
+    p + MLP(q), and the next block looks there.
 
     Args:
         channels: width C of the map.
         dim: width D of the queries.
         expand: Mobile's hidden layers have `expand * channels` channels.
-        heads: heads of the three attentions; must divide C and D.
+        heads: heads of the two bridges; must divide C.
         write: whether the map is filtered and written to. The last block does not,
             nor does it adapt positions: nobody would read them.
         adapt: whether the positions are adapted.
@@ -209,13 +212,13 @@ class QueryBlock(nn.Module):
         dim: int,
         *,
         expand: int = 2,
-        heads: int = 4,
+        heads: int = 2,
         write: bool = True,
         adapt: bool = True,
     ) -> None:
         super().__init__()
         self.look = QueryLook(channels, dim, heads=heads)
-        self.former = QueryFormer(dim, heads=heads)
+        self.former = QueryFormer(dim)
         self.mobile = self.write = self.adapt = None
         if write:
             self.mobile = MobileBlock(channels, expand * channels, channels)
@@ -227,28 +230,64 @@ class QueryBlock(nn.Module):
         self, x: Tensor, queries: Tensor, position: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the new map, queries and positions."""
-        queries = self.look(x, queries, position)  # (B, M, D)
-        queries = self.former(queries, position)
+        dim = position.shape[-1]
+        code = position_code(x.shape[2], x.shape[3], dim).to(x)  # (D, H, W)
+        near = position @ code.flatten(1) * dim**-0.5  # (B, M, HW)
+        queries = self.former(self.look(x, queries, near), position)  # (B, M, D)
         if self.mobile is not None and self.write is not None:
-            x = self.write(self.mobile(x), queries, position)  # (B, C, H, W)
+            x = self.write(self.mobile(x), queries, near)  # (B, C, H, W)
         if self.adapt is not None:
             position = position + self.adapt(queries)
         return x, queries, position
+
+
+class MapEntry(ConvBNAct):
+    """Bring a map of the backbone to the head's width, with the code of places.
+
+    Without the code a query could find an object, but not read where it is.
+
+    Shape: (B, channels_in, H, W) -> (B, channels_out, H, W).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the map with the code added."""
+        x = super().forward(x)  # (B, C, H, W)
+        return x + position_code(x.shape[2], x.shape[3], x.shape[1]).to(x)
+
+
+class Answer(nn.Module):
+    """Read class and box from the queries, by one small network each.
+
+    Args:
+        dim: width D of the queries.
+        num_classes: without "no object".
+
+    Shape: queries and position (B, M, D) -> `Prediction`.
+    """
+
+    def __init__(self, dim: int, num_classes: int) -> None:
+        super().__init__()
+        self.classify = perceptron([dim, dim, num_classes + 1])
+        self.locate = perceptron([dim, dim, dim, 4])
+
+    def forward(self, queries: Tensor, position: Tensor) -> Prediction:
+        """Return what each query says; boxes also depend on where it had looked."""
+        boxes = self.locate(queries + position).sigmoid()  # (B, M, 4)
+        return Prediction(self.classify(queries), boxes)
 
 
 class QueryHead(nn.Module):
     """Learned queries pass through blocks on ever finer maps, and each names a box.
 
     Between two scales the map is up-sampled and the backbone's map of the finer
-    stride is added. After every block the same two small networks read class and box
-    from the queries, for the auxiliary losses.
+    stride is added. The queries answer after every block, for the auxiliary losses.
 
     Args:
         widths: of the backbone's maps, the coarsest first.
         depths: number of blocks at each of them.
         num_classes: without "no object".
         queries: number M of queries.
-        dim: width D of the queries.
+        dim: width D of the queries, a multiple of 4.
         channels: width C of the maps inside the head, a multiple of 4.
         adapt_position: whether positions are adapted after every block.
 
@@ -268,40 +307,33 @@ class QueryHead(nn.Module):
     ) -> None:
         super().__init__()
         self.queries = nn.Parameter(torch.randn(queries, dim))
-        self.position = nn.Parameter(torch.randn(queries, dim))
+        places = position_code(32, 32, dim).flatten(1).T  # (1024, D)
+        self.position = nn.Parameter(places[torch.randperm(1024)[:queries]])
         self.entries = nn.ModuleList(
-            ConvBNAct(width, channels, kernel=1, act=None) for width in widths
+            MapEntry(width, channels, kernel=1, act=None) for width in widths
         )
         last = sum(depths) - 1
-        self.blocks = nn.ModuleList(
+        blocks = (
             QueryBlock(channels, dim, write=i < last, adapt=adapt_position)
             for i in range(last + 1)
         )
-        self.scales = [scale for scale, n in enumerate(depths) for _ in range(n)]
-        self.classify = perceptron([dim, dim, num_classes + 1])
-        self.locate = perceptron([dim, dim, dim, 4])
+        self.stages = nn.ModuleList(nn.ModuleList(islice(blocks, n)) for n in depths)
+        self.answer = Answer(dim, num_classes)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Prediction]:
         """Return what the queries say after each block."""
-        batch = maps[0].shape[0]
+        batch, said = len(maps[0]), []
         queries = self.queries.expand(batch, -1, -1)  # (B, M, D)
         position = self.position.expand(batch, -1, -1)
-        x, scale, said = self.enter(maps, 0), 0, []
-        for block, wanted in zip(self.blocks, self.scales, strict=True):
-            if wanted != scale:  # up to the finer map
-                fine, scale = self.enter(maps, wanted), wanted
-                size = fine.shape[-2:]
-                x = fine + F.interpolate(x, size, mode="bilinear", align_corners=False)
-            x, queries, position = block(x, queries, position)
-            boxes = self.locate(queries).sigmoid()  # (B, M, 4)
-            said.append(Prediction(self.classify(queries), boxes))
+        x = maps[0].new_zeros(batch, 1, 1, 1)  # before the first map there is none
+        for entry, stage, fine in zip(self.entries, self.stages, maps, strict=True):
+            new = entry(fine)  # (B, C, H, W), at every stage finer
+            x = new + F.interpolate(x, new.shape[-2:], mode="bilinear")
+            for block in stage:
+                before = position
+                x, queries, position = block(x, queries, position)
+                said.append(self.answer(queries, before))
         return said
-
-    def enter(self, maps: Sequence[Tensor], scale: int) -> Tensor:
-        """Bring a map of the backbone to the head's width, with the code of places."""
-        x = self.entries[scale](maps[scale])  # (B, C, H, W)
-        code = position_code(x.shape[2], x.shape[3], x.shape[1])
-        return x + code.to(x)
 
 
 class QueryDetector(nn.Module):
@@ -351,6 +383,10 @@ class QueryDetector(nn.Module):
         """Return what the queries say after each block of the head."""
         maps, _ = self.backbone.run(x)
         return self.head([maps[stride] for stride in self.strides])
+
+    def detect(self, x: Tensor, *, score: float = 0.05) -> list[Detections]:
+        """Find the objects in each picture, see the function `detect`."""
+        return detect(self, x, score=score)
 
 
 @torch.no_grad()
@@ -457,24 +493,24 @@ def detection_loss(
 
 @torch.no_grad()
 def detect(
-    model: QueryDetector, images: Tensor, *, threshold: float = 0.5
+    model: QueryDetector, images: Tensor, *, score: float = 0.05
 ) -> list[Detections]:
     """Return the queries that name a class: no query twice, and nothing suppressed.
 
     Args:
         model: the detector, in eval mode.
         images: (B, 3, H, W).
-        threshold: least probability of the best class that is not "no object".
+        score: least probability of the best class that is not "no object".
 
     Returns:
         Boxes (x1 y1 x2 y2 in pixels), scores and labels of each picture, best first.
 
     Raises:
-        ValueError: if the threshold is not in [0, 1], or in training mode, in which
-            the pictures of a batch share statistics.
+        ValueError: if `score` is not in [0, 1], or in training mode, in which the
+            pictures of a batch share statistics.
     """
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"threshold={threshold}; allowed is 0 to 1")
+    if not 0 <= score <= 1:
+        raise ValueError(f"score={score}; allowed is 0 to 1")
     if model.training:
         raise ValueError("model.training=True: detect() needs model.eval() first")
     height, width = images.shape[-2:]
@@ -482,8 +518,8 @@ def detect(
     scores, labels = last.logits.softmax(dim=-1)[..., :-1].max(dim=-1)  # (B, M)
     boxes = corners(last.boxes) * last.boxes.new_tensor([width, height] * 2)
     found = []
-    for own, score, label in zip(boxes, scores, labels, strict=True):
-        order = score.argsort(descending=True)
-        order = order[score[order] >= threshold]
-        found.append(Detections(own[order], score[order], label[order]))
+    for box, chance, label in zip(boxes, scores, labels, strict=True):
+        order = chance.argsort(descending=True)
+        order = order[chance[order] >= score]
+        found.append(Detections(box[order], chance[order], label[order]))
     return found
