@@ -380,8 +380,7 @@ def test_position_switch(adapt):
     assert torch.equal(position, p) is not adapt
     model = tiny(adapt_position=adapt)
     # Every block but the last one adapts, since nobody reads what that would leave.
-    blocks = [block for stage in model.head.stages for block in stage]
-    assert sum(b.adapt is not None for b in blocks) == 3 * adapt
+    assert sum(b.adapt is not None for b in model.head.blocks) == 3 * adapt
 
 
 # The whole detector.
@@ -389,7 +388,7 @@ def test_position_switch(adapt):
 
 def test_one_prediction_a_block():
     model = tiny(depths=(1, 3))
-    assert [len(stage) for stage in model.head.stages] == [1, 3]
+    assert len(model.head.blocks) == 4
     said = model(torch.rand(2, 3, 32, 32))
     assert len(said) == 4
     for logits, boxes in said:
@@ -416,7 +415,7 @@ def test_finer_maps_are_added():
     head = QueryHead([8, 4], [1, 1], 3, queries=5, dim=16, channels=8).eval()
     coarse, fine = torch.randn(1, 8, 3, 3), torch.randn(1, 4, 5, 6)
     seen = []
-    (first,), (second,) = head.stages
+    first, second = head.blocks
     second.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     head([coarse, fine])
     x, queries, position = first(

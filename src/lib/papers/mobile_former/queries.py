@@ -56,7 +56,6 @@ QUERY_NANO: dict[str, Any] = {
     "channels": 48,
 }
 
-
 # Of the class, the distance of the boxes and their GIoU, in matching and in the loss.
 WEIGHTS = (1.0, 5.0, 2.0)
 
@@ -312,12 +311,11 @@ class QueryHead(nn.Module):
         self.entries = nn.ModuleList(
             MapEntry(width, channels, kernel=1, act=None) for width in widths
         )
-        last = sum(depths) - 1
-        blocks = (
+        self.depths, last = tuple(depths), sum(depths) - 1
+        self.blocks = nn.ModuleList(
             QueryBlock(channels, dim, write=i < last, adapt=adapt_position)
             for i in range(last + 1)
         )
-        self.stages = nn.ModuleList(nn.ModuleList(islice(blocks, n)) for n in depths)
         self.answer = Answer(dim, num_classes)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Prediction]:
@@ -326,10 +324,11 @@ class QueryHead(nn.Module):
         queries = self.queries.expand(batch, -1, -1)  # (B, M, D)
         position = self.position.expand(batch, -1, -1)
         x = maps[0].new_zeros(batch, 1, 1, 1)  # before the first map there is none
-        for entry, stage, fine in zip(self.entries, self.stages, maps, strict=True):
-            new = entry(fine)  # (B, C, H, W), at every stage finer
+        blocks = iter(self.blocks)
+        for entry, fine, n in zip(self.entries, maps, self.depths, strict=True):
+            new = entry(fine)  # (B, C, H, W), finer each time
             x = new + F.interpolate(x, new.shape[-2:], mode="bilinear")
-            for block in stage:
+            for block in islice(blocks, n):
                 before = position
                 x, queries, position = block(x, queries, position)
                 said.append(self.answer(queries, before))
