@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.layers import CrossShapedAttention, PreNormBlock
+from lib.layers import CrossShapedAttention, FCNHead, PreNormBlock, UPerHead
 from lib.metrics import count_macs
 from lib.papers.cswin import VARIANTS, CSWin, cost, cswin, ledger
 
@@ -118,6 +118,28 @@ def test_counting_without_numbers_gives_the_same():
     with torch.device("meta"):
         shapes = cswin("T", 64)
     assert count_macs(real, x) == count_macs(shapes, x.to("meta"))
+
+
+@pytest.mark.parametrize("include_norm", [False, True])
+@pytest.mark.parametrize("attention", ["cross_shaped", "sequential"])
+def test_one_block_of_each_stage_stands_for_all(attention, include_norm):
+    with torch.device("meta"):
+        whole = cswin("T", attention=attention)
+    x = torch.zeros(1, 3, 224, 224, device="meta")
+    want = count_macs(whole, x, include_norm=include_norm) / 1e9
+    found = ledger.macs_g("T", include_norm=include_norm, attention=attention)
+    assert found == want
+
+
+def test_segmenter_counts_body_and_heads():
+    with torch.device("meta"):
+        body = cswin("T", segmentation=True)
+        head, helper = UPerHead(body.widths), FCNHead(body.widths[2])
+    x = torch.zeros(1, 3, 128, 160, device="meta")
+    maps = body.features(x)
+    want = count_macs(body.features, x) + count_macs(head, maps)
+    want += count_macs(helper, maps[2])
+    assert ledger.segmenter_macs_g("T", "upernet", 128, 160) == want / 1e9
 
 
 def test_parts_add_up():

@@ -4,6 +4,7 @@ Sizes and multiply-adds do not depend on weights, so they are taken from network
 PyTorch's "meta" device, which have shapes and no numbers.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,16 +18,20 @@ from lib.metrics.golden import (
     golden_weights,
     read_golden,
 )
-from lib.metrics.macs import count_macs, macs_by_part
+from lib.metrics.macs import macs_by_part
 from lib.papers.cswin import cost
 from lib.papers.cswin.model import STRIPES, VARIANTS, CSWin, cswin, map_sizes
 from lib.papers.cswin.official import load_official, official_outputs
 from lib.papers.cswin.reach import reach_by_autograd, reach_by_masks
 
 MILLION, BILLION = 1e6, 1e9
+ONE_BLOCK: dict[str, Any] = {"depths": (1, 1, 1, 1)}
 
-# The products of attention alone: a branch without its LePE.
-PRODUCTS = {"lepe": r".*\.lepe", "products": r".*\.branches\.\d+"}
+# One block of each stage, and in it the products of attention: a branch without LePE.
+BLOCKS = {f"stage {i}": rf"(body\.)?stages\.{i}\.0" for i in range(4)}
+PRODUCTS = {"lepe": r".*\.lepe"} | {
+    stage: rf"{block}\.attention\.branches\.\d" for stage, block in BLOCKS.items()
+}
 
 
 def _size(module: nn.Module) -> int:
@@ -39,8 +44,20 @@ def _shapes(variant: str, img_size: int = 224, **switches: Any) -> CSWin:
         return cswin(variant, img_size, **switches)
 
 
-def _picture(*size: int) -> Tensor:
-    return torch.zeros(1, 3, *size, device="meta")
+def _picture(height: int, width: int) -> Tensor:
+    return torch.zeros(1, 3, height, width, device="meta")
+
+
+def _macs(
+    model: nn.Module, picture: Tensor, depths: Sequence[int], include_norm: bool = True
+) -> int:
+    """Count a network that has one block a stage as if it had more.
+
+    The blocks of a stage are alike, and counting one of them is much faster.
+    """
+    parts = macs_by_part(model, picture, parts=BLOCKS, include_norm=include_norm)
+    more = zip(depths, BLOCKS, strict=True)
+    return sum(parts.values()) + sum((n - 1) * parts[stage] for n, stage in more)
 
 
 def parameters(variant: str, **switches: Any) -> int:
@@ -57,9 +74,9 @@ def macs_g(
     variant: str, img_size: int = 224, include_norm: bool = True, **switches: Any
 ) -> float:
     """Count the multiply-adds for one picture, in thousand millions."""
-    model = _shapes(variant, img_size, **switches)
-    picture = _picture(img_size, img_size)
-    return count_macs(model, picture, include_norm=include_norm) / BILLION
+    model = _shapes(variant, img_size, **switches | ONE_BLOCK)
+    picture, depths = _picture(img_size, img_size), VARIANTS[variant]["depths"]
+    return _macs(model, picture, depths, include_norm) / BILLION
 
 
 def macs_table_g(variants: list[str], img_size: int) -> list[float]:
@@ -83,24 +100,17 @@ def shapes(variant: str, img_size: int = 224) -> list[list[int]]:
     return [list(y.shape[1:]) for y in maps]
 
 
-def attention_m(stripes: list[int | None], img_size: int = 224) -> float:
+def attention_m(stripes: list[int | None]) -> float:
     """Count the products of attention in T with other stripes, in millions."""
-    with torch.device("meta"):
-        model = cswin("T", img_size, stripes=stripes)
-    parts = macs_by_part(model, _picture(img_size, img_size), parts=PRODUCTS)
-    return parts["products"] / MILLION
+    model = _shapes("T", stripes=stripes, **ONE_BLOCK)
+    parts = macs_by_part(model, _picture(224, 224), parts=PRODUCTS)
+    depths = zip(VARIANTS["T"]["depths"], BLOCKS, strict=True)
+    return sum(n * parts[stage] for n, stage in depths) / MILLION
 
 
 def attention_table_m(settings: list[list[int | None]]) -> list[float]:
     """Count the products of attention in T for several lists of stripes."""
     return [attention_m(stripes) for stripes in settings]
-
-
-def attention_percent(variant: str, img_size: int) -> float:
-    """Return the share of the products of attention in all multiply-adds."""
-    model, picture = _shapes(variant, img_size), _picture(img_size, img_size)
-    parts = macs_by_part(model, picture, parts=PRODUCTS, include_norm=False)
-    return 100 * parts["products"] / sum(parts.values())
 
 
 def equivalent_windows(settings: list[list[int]]) -> list[float]:
@@ -111,9 +121,9 @@ def equivalent_windows(settings: list[list[int]]) -> list[float]:
 class _Segmenter(nn.Module):
     """A body with a head for segmentation, and a smaller one that helps training."""
 
-    def __init__(self, variant: str, head: str) -> None:
+    def __init__(self, variant: str, head: str, **switches: Any) -> None:
         super().__init__()
-        self.body = cswin(variant, segmentation=True)
+        self.body = cswin(variant, segmentation=True, **switches)
         widths = self.body.widths
         self.head = {"upernet": UPerHead, "fpn": SemanticFPNHead}[head](widths)
         self.helper = FCNHead(widths[2]) if head == "upernet" else None
@@ -155,8 +165,8 @@ def segmenter_macs_g(
             stripes.
     """
     with torch.device("meta"):
-        model = _Segmenter(variant, head)
-    macs = count_macs(model, _picture(height, width))
+        model = _Segmenter(variant, head, **ONE_BLOCK)
+    macs = _macs(model, _picture(height, width), VARIANTS[variant]["depths"])
     if not padding:
         macs -= _products_of_padding(variant, height, width)
     return macs / BILLION
