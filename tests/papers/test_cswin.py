@@ -150,7 +150,6 @@ def test_map_sizes_are_those_of_the_maps():
         want = map_sizes(pixels, (7, 4, 2), 3)
         assert [tuple(y.shape[2:]) for y in maps] == want
     assert map_sizes(224, (7, 4, 2), 4) == [(56, 56), (28, 28), (14, 14), (7, 7)]
-    assert map_sizes(None, (7, 4, 2), 2) == [None, None]
 
 
 @pytest.mark.parametrize("mask", [False, True])

@@ -195,7 +195,8 @@ class StripeAttention(nn.Module):
     ) -> None:
         super().__init__()
         check_stripes(dim, heads, stripe, orientation)
-        self.heads, self.stripe, self.orientation = heads, stripe, orientation
+        self.heads, self.orientation = heads, orientation
+        self.stripe = None if orientation == "full" else stripe
         self.lepe = LePE(dim) if lepe else None
         self.bias: nn.Module | None = None
         self.mask_padding = mask_padding
@@ -206,11 +207,11 @@ class StripeAttention(nn.Module):
         if turn:  # on its side, the map has its columns as rows; this is the only copy
             q, k, v = (t.transpose(1, 2).contiguous() for t in (q, k, v))
         H, W = q.shape[1:3]
-        h = H if self.orientation == "full" else self.stripe
+        h = H if self.stripe is None else self.stripe
         mask = self.mask(q, h)
         q, k, v = (stripe_partition(pad_rows(t, h), h, W) for t in (q, k, v))
-        split = [split_heads(t, self.heads) for t in (q, k, v)]  # (n, heads, h*W, d)
-        y = merge_heads(F.scaled_dot_product_attention(*split, attn_mask=mask))
+        Q, K, V = (split_heads(t, self.heads) for t in (q, k, v))  # (n, heads, h*W, d)
+        y = merge_heads(F.scaled_dot_product_attention(Q, K, V, attn_mask=mask))
         if self.lepe is not None:
             y = y + self.lepe(v, h, W, turn)  # (n, h * W, C)
         y = crop_rows(stripe_merge(y, h, W, H + -H % h, W), H)  # (B, H, W, C)

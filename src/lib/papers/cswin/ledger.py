@@ -214,7 +214,8 @@ def dead_taps(variant: str = "T", stage: int = 0) -> list[int]:
     """
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        attention = cswin(variant, num_classes=0).stages[stage][0].attention
+        block: Any = next(cswin(variant, num_classes=0).stages[stage].children())
+        attention = block.attention
         dim, side = attention.proj.in_features, 56 // 2**stage
         attention(torch.randn(1, side, side, dim)).square().sum().backward()
     grads = [branch.lepe.conv.weight.grad for branch in attention.branches]

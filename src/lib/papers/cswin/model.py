@@ -63,23 +63,18 @@ Size = tuple[int, int]
 
 
 def map_sizes(
-    resolution: int | Size | None, patch: tuple[int, int, int], stages: int
-) -> list[Size | None]:
+    resolution: int | Size, patch: tuple[int, int, int], stages: int
+) -> list[Size]:
     """Return height and width of the map in each stage, in tokens.
 
     Args:
-        resolution: side of the pictures in pixels, or (height, width), or None.
+        resolution: side of the pictures in pixels, or (height, width).
         patch: kernel, stride and padding of the embedding.
         stages: number of stages; each but the first halves the sides, rounded up.
-
-    Returns:
-        One pair a stage, or None for each if the resolution is None.
 
     Raises:
         ValueError: if the picture is smaller than a patch.
     """
-    if resolution is None:
-        return [None] * stages
     k, s, p = patch
     pixels = (resolution, resolution) if isinstance(resolution, int) else resolution
     if min(pixels) + 2 * p < k:
@@ -193,14 +188,14 @@ def build_stages(
     """
     last = max(1, sum(depths) - 1)
     drops = (drop_path * i / last for i in range(sum(depths)))
-    widest: list[int | None] = list(stripes)
-    if full_last and len(depths) > 1:
-        widest[-1] = None
-    rows = zip(widths, heads, widest, sizes, depths, strict=True)
-    return nn.ModuleList(
-        build_stage(i, *row, list(islice(drops, depth)), **switches)
-        for i, (*row, depth) in enumerate(rows)
-    )
+    stages = nn.ModuleList()
+    for i, depth in enumerate(depths):
+        stripe = None if full_last and 0 < i == len(depths) - 1 else stripes[i]
+        rates = list(islice(drops, depth))
+        stages.append(
+            build_stage(i, widths[i], heads[i], stripe, sizes[i], rates, **switches)
+        )
+    return stages
 
 
 class Body(nn.Module):
@@ -246,7 +241,9 @@ class Body(nn.Module):
         self.widths = [dim * 2**i for i in range(len(depths))]
         self.embed = ConvPatchEmbed(in_channels, dim, *patch)
         self.merges = nn.ModuleList(ConvMerge(c, 2 * c) for c in self.widths[:-1])
-        sizes = map_sizes(resolution, patch, len(depths))
+        sizes: Sequence[Size | None] = [None] * len(depths)
+        if resolution is not None:
+            sizes = map_sizes(resolution, patch, len(depths))
         self.stages = build_stages(
             self.widths, depths, stripes, heads, sizes, **switches
         )
@@ -259,7 +256,7 @@ class Body(nn.Module):
         for i, stage in enumerate(self.stages):
             if i > 0:
                 x = self.merges[i - 1](x)  # (B, H / 2, W / 2, 2C)
-            for block in stage:
+            for block in stage.children():
                 x = checkpoint(block, x, use_reentrant=False) if twice else block(x)
             maps.append(x)
         return maps

@@ -55,8 +55,9 @@ def read_weights(source: Mapping[str, Any] | str | Path) -> dict[str, Tensor]:
     if isinstance(source, str | Path):
         # Checkpoints of timm may hold their command line beside the weights.
         with torch.serialization.safe_globals([argparse.Namespace]):
-            source = torch.load(source, map_location="cpu", weights_only=True)
-    found: Mapping[str, Any] = source
+            found = torch.load(source, map_location="cpu", weights_only=True)
+    else:
+        found = dict(source)
     for name in WEIGHTS:
         if isinstance(found.get(name), Mapping):
             found = found[name]
@@ -126,7 +127,7 @@ def official_outputs(model: CSWin, x: Tensor) -> dict[str, Tensor]:
     """
     places: dict[str, nn.Module] = {"stage1_conv_embed": model.embed}
     for i, stage in enumerate(model.stages, start=1):
-        places |= {f"stage{i}.{j}": block for j, block in enumerate(stage)}
+        places |= {f"stage{i}.{j}": block for j, block in enumerate(stage.children())}
     places |= {f"merge{i}": merge for i, merge in enumerate(model.merges, start=1)}
     places["norm"] = model.norms[-1]
     found: dict[str, Tensor] = {}
