@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from lib.assets import paper_path
 from lib.layers import FormerToMobile, MobileToFormer, PostNormBlock
 from lib.papers.mobile_former.queries import (
     QUERY_NANO,
@@ -29,10 +30,12 @@ from lib.papers.mobile_former.queries import (
     unit_boxes,
 )
 from lib.papers.mobile_former.queries_training import (
+    FEW,
     judge,
     load_queries,
     patch_classes,
     query_scenes,
+    territories,
     train_queries,
 )
 
@@ -492,7 +495,10 @@ class Oracle(nn.Module):
         chosen = [*range(labels.shape[1]), *([0] if twice else [])]
         self.boxes = unit_boxes(boxes, (64, 64))[:, chosen]
         classes = nn.functional.one_hot(labels[:, chosen], 12)
-        self.logits = 9.0 * classes - torch.arange(len(chosen))[:, None] * 0.1
+        # The second of the two is surer than all but the first.
+        self.logits = (
+            classes * torch.tensor([9.0, *[7.0] * 4, 8.0])[: len(chosen), None]
+        )
 
     def forward(self, x):
         return [Prediction(self.logits, self.boxes)]
@@ -503,11 +509,18 @@ def test_judge():
     assert images.shape == (4, 3, 64, 64)
     assert boxes.shape == (4, 5, 4)
     assert (labels == 10).sum(dim=1).tolist() == [1, 1, 1, 1], "one cue a scene"
+    where = territories(Oracle(boxes, labels, twice=False), images)
+    middle = ((boxes[..., :2] + boxes[..., 2:]) / 2 // 16).long()
+    for query in range(5):
+        cells = [4 * y + x for x, y in middle[:, query].tolist()]
+        assert where[query].tolist() == [cells.count(cell) for cell in range(16)]
     good = judge(Oracle(boxes, labels, twice=False), images, boxes, labels)
     assert good["AP"] == good["AP50"] == good["AP50_nms"] == 1
     assert (good["found"], good["double"]) == (5, 0)
+    assert good["cells_per_query"] == round((where > 0).sum().item() / 5, 2)
     double = judge(Oracle(boxes, labels, twice=True), images, boxes, labels)
     assert (double["found"], double["double"]) == (6, 1)
+    assert double["AP50"] < 1
     assert double["AP50_nms"] == 1
 
 
@@ -551,3 +564,18 @@ def test_training_is_repeated_bit_by_bit(tmp_path):
     torch.testing.assert_close(kept(x)[-1].boxes, model(x)[-1].boxes)
     with pytest.raises(ValueError, match="there is no such checkpoint"):
         load_queries(tmp_path / "none.safetensors")
+
+
+def test_shipped_weights():
+    file = paper_path("mobile_former", "weights", "queries.safetensors")
+    log = json.loads(file.with_suffix(".json").read_text())
+    model = load_queries()
+    assert sum(p.numel() for p in model.parameters()) == log["parameters"]
+    assert file.stat().st_size < 2_000_000
+    got = judge(model, *(part[:FEW] for part in query_scenes(FEW, 0, "test")))
+    # Another machine sums in another order; nothing more may differ.
+    assert got["AP50"] == pytest.approx(log["few"]["AP50"], abs=0.02)
+    # A few scenes scatter about the many of the log.
+    assert got["AP50"] == pytest.approx(log["held_out"]["AP50"], abs=0.1)
+    assert log["held_out"]["AP50"] > 0.5
+    assert log["held_out"]["double"] < 0.1, "one object, one query"

@@ -36,6 +36,8 @@ from lib.papers.mobile_former.blocks import MobileBlock
 from lib.papers.mobile_former.model import Backbone
 
 # A book-scale detector for pictures of 64x64: the maps of the head are 8x8 and 16x16.
+# Cue scenes have sixteen cells with at most one object each, and sixteen queries come
+# to take a cell each; with fewer they would have to share the cells out anew.
 QUERY_NANO: dict[str, Any] = {
     "backbone": {
         "blocks": [
@@ -96,9 +98,9 @@ def unit_boxes(boxes: Tensor, size: Sequence[int]) -> Tensor:
 def position_code(height: int, width: int, channels: int) -> Tensor:
     """Say in sines and cosines where each pixel of a map lies.
 
-    Half of the channels tell the row, half the column; the waves are from twice the
-    picture down to a tenth of that, whatever the number of pixels, so that maps of all
-    strides agree (as the code of DETR, with longer waves left out).
+    Half of the channels tell the row, half the column. The waves are from two pictures
+    to a tenth of a picture long, however many pixels it has, so that maps of all
+    strides agree.
 
     Args:
         height: rows of the map.

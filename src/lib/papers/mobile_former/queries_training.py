@@ -92,6 +92,31 @@ def find(model: QueryDetector, images: Tensor, **options: float) -> list[Detecti
     ]
 
 
+@torch.no_grad()
+def territories(model: QueryDetector, images: Tensor, *, score: float = 0.5) -> Tensor:
+    """Count in which cells of the scenes each query finds its objects.
+
+    With as many queries as cells each may keep to one cell; then nothing has to be
+    suppressed because nobody ever meets, not because the queries agree.
+
+    Args:
+        model: the detector; it is put into eval mode.
+        images: bytes (n, 3, H, W).
+        score: least probability of a detection that counts.
+
+    Returns:
+        Detections of each query by the cell of their centre, int64 (M, cells).
+    """
+    model.eval()
+    grid, said = SCENES["grid"], [model(part / 255)[-1] for part in images.split(100)]
+    places = torch.cat([boxes[..., :2] for _, boxes in said])  # (n, M, 2), x before y
+    column_row = (places * grid).long().clamp(max=grid - 1)
+    cell = column_row[..., 1] * grid + column_row[..., 0]  # (n, M)
+    best = torch.cat([logits.softmax(-1)[..., :-1].amax(-1) for logits, _ in said])
+    counted = F.one_hot(cell, grid**2) * (best >= score)[..., None]  # (n, M, cells)
+    return counted.sum(dim=0)
+
+
 def judge(
     model: QueryDetector, images: Tensor, boxes: Tensor, labels: Tensor
 ) -> dict[str, Any]:
@@ -107,7 +132,8 @@ def judge(
         `AP`, `AP50` and `AP75`; `AP50_nms`, the same after suppression within each
         class, which has little to do if every object has one query; and of the
         detections with a probability of 1/2 or more `found` and `double` a picture,
-        the latter those that overlap a surer one by more than half.
+        the latter those that overlap a surer one by more than half, and
+        `cells_per_query`, in how many cells a query finds something.
     """
     truth = [dict(boxes=b, labels=t) for b, t in zip(boxes, labels, strict=True)]
     found = find(model, images, score=0.0)
@@ -125,6 +151,8 @@ def judge(
     result["double"] = round(
         sum(int(pairs.any(dim=0).sum()) for pairs in overlap) / len(sure), 3
     )
+    cells = (territories(model, images) > 0).sum(dim=1).float()  # (M,)
+    result["cells_per_query"] = round(cells.mean().item(), 2)
     return result
 
 
