@@ -89,10 +89,15 @@ def picture_network(arm: str, classes: int) -> CSWin:
     )
 
 
-def fit(net: nn.Module, data: Iterable[tuple[Tensor, ...]], steps: int) -> nn.Module:
+def fit(
+    net: nn.Module,
+    data: Iterable[tuple[Tensor, ...]],
+    steps: int,
+    rate: float = RATE,
+) -> nn.Module:
     """Train a network on minibatches with AdamW and one cycle of the rate."""
-    optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
     net.train()
     for x, y in data:
         loss = F.cross_entropy(net(x), y)
