@@ -72,11 +72,13 @@ class MadeUp:
         script = self.file.with_name("command.py")
         script.write_text(
             f"""
-import pathlib, sys
+import pathlib, signal, sys
 from lib.assets.schema import Claim
 from lib.claims.__main__ import command
 from lib.claims.runner import Experiment
 if __name__ == "__main__":
+    # A shell's background jobs begin with Ctrl-C ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     claim = Claim.model_validate_json({CLAIM.model_dump_json()!r})
     folder = pathlib.Path({str(self.exp.folder)!r})
     exp = Experiment("made-up", {self.name!r}, folder, (claim,))
