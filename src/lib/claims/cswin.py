@@ -67,7 +67,7 @@ class TileAnswers(nn.Module):
     def __init__(self, classes: int = 4, **options: Any) -> None:
         super().__init__()
         body = dict(dim=32, depths=(2,), heads=(4,), mlp_ratio=2, patch=(2, 2, 0))
-        self.body = CSWin(**body | options, resolution=2 * GRID, num_classes=0)
+        self.body = CSWin(**body | options, resolution=2 * GRID, num_classes=0)  # type: ignore[arg-type]
         self.answer = nn.Conv2d(32, classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:

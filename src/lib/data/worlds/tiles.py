@@ -1,7 +1,7 @@
 """World 2, tile scenes: one fact that every place must learn, one pair to be ordered.
 
-Data card
----------
+Data card: tile scenes
+----------------------
 *What.* A scene is a grid of tiles, each 2 x 2 pixels, on a dark ground with Gaussian
 noise. There are two tasks.
 
