@@ -89,6 +89,13 @@ def test_stored_outputs_are_the_fixed_lines() -> None:
     assert all(len(cell.outputs) == 1 for cell in tagged("test-hidden"))
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train the entries of these tests half as long as readers do."""
+    monkeypatch.setattr(exercises, "STEPS", 150)
+
+
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("number", NUMBERS)
 def test_solutions_pass(number: int, capsys: pytest.CaptureFixture) -> None:
     exercise = Exercise(number)
@@ -483,12 +490,14 @@ def test_only_the_attention_moves_information() -> None:
     assert seen.sum() == 4
 
 
-def test_the_cross_does_not_beat_itself() -> None:
+def test_the_cross_does_not_beat_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exercises, "STEPS", 60)  # no number of steps would do
     result = exercises.check_entry(exercises.cross_entry)
     assert not result.passed
     assert "0.323 that a cross could tell" in result.hint
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_mean_of_all_tokens_tells_everything() -> None:
     score = exercises.measure(mean_entry, 100)
     assert 0.15 < score.macs / exercises.MACS < 0.25  # the text: about a fifth

@@ -1,6 +1,6 @@
 """Checks of the exercises of chapter 2, and the leaderboard of the open one."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lib.claims import cswin as claims
 from lib.data import to_tensors
 from lib.data.worlds import tile_scenes
 from lib.exercises.checks import (
@@ -640,8 +639,9 @@ REACH = (2 * GRID - 1) / GRID**2
 BOUND = REACH + (1 - REACH) / 4
 """What one cross can tell at best: its reach, and one guess in four elsewhere."""
 
-STEPS, BATCH, RATE = 150, 16, 8e-3
+STEPS, BATCH, RATE = 300, 16, 8e-3
 TRAIN, TEST = 1000, 500
+"""Training of every entry: minibatches, scenes in each, peak rate; scenes in all."""
 
 SEEDS = (200, 201, 202, 203, 204)
 """Seeds of the public leaderboard; a course takes others and keeps them."""
@@ -767,7 +767,7 @@ def measure(
     build: Build,
     seed: int,
     *,
-    steps: int = STEPS,
+    steps: int | None = None,
     train: int = TRAIN,
     test: int = TEST,
 ) -> Score:
@@ -776,7 +776,7 @@ def measure(
     Args:
         build: makes a new attention (B, 20, 20, 32) -> (B, 20, 20, 32).
         seed: draws scenes, weights and batches; nothing outside is changed.
-        steps: minibatches.
+        steps: minibatches; by default `STEPS`.
         train: number of training scenes.
         test: number of test scenes, at least two.
 
@@ -787,6 +787,7 @@ def measure(
     Raises:
         ValueError: for an attention over the budget.
     """
+    steps = STEPS if steps is None else steps
     with seeded(seed) as generator:
         attention = build()
         over = _over_budget(attention)
@@ -795,10 +796,25 @@ def measure(
         x, y = _scenes(train, seed, "train")
         size = min(BATCH, train)
         data = batches(x, y, batch_size=size, generator=generator, steps=steps)
-        net = claims.fit(OneBlock(attention), data, steps, RATE)
+        net = _fit(OneBlock(attention), data, steps)
     x, y = _scenes(test, seed, "test")
-    right = (claims.answers(net, x) == y).float().mean(dim=1)
+    with torch.no_grad():
+        guess = torch.cat([net(part).argmax(dim=1) for part in x.split(100)])
+    right = (guess == y).float().mean(dim=1)
     return Score(*price(attention), tuple(right.tolist()))
+
+
+def _fit(net: nn.Module, data: Iterable[tuple[Tensor, ...]], steps: int) -> nn.Module:
+    """Train with AdamW and one cycle of the rate, as the arms of the claim."""
+    optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)
+    for x, y in data:
+        loss = F.cross_entropy(net(x), y)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    return net.eval()
 
 
 def _scenes(n: int, seed: int, split: str) -> tuple[Tensor, Tensor]:
