@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from lib.layers import DynamicReLU, SpatialDynamicReLU, token_shares
+from lib.layers import (
+    DynamicReLU,
+    LeanDynamicReLU,
+    SpatialDynamicReLU,
+    fuse,
+    token_shares,
+)
 
 
 def wild(layer):
@@ -128,3 +134,35 @@ def test_spatial_with_equal_tokens_is_the_shared_one():
     shares = torch.randn(2, 6, 4, 5).softmax(1)
     tokens = z[:, None].expand(2, 6, 8)
     torch.testing.assert_close(spatial(x, tokens, shares), shared(x, z))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_lean_rectifier_is_the_same_and_leaves_its_input(layout):
+    torch.manual_seed(0)
+    plain = DynamicReLU(6, 8)
+    for layer in plain.slopes:
+        if isinstance(layer, torch.nn.Linear):
+            torch.nn.init.normal_(layer.weight)
+    lean = LeanDynamicReLU(6, 8)
+    lean.load_state_dict(plain.state_dict())
+    x = torch.randn(3, 6, 5, 4).contiguous(memory_format=layout)
+    context, kept = torch.randn(3, 8), x.clone()
+    a1, a2 = (a[:, :, None, None] for a in plain.coefficients(context))
+    with torch.inference_mode():
+        torch.testing.assert_close(lean(x, context), torch.maximum(a1 * x, a2 * x))
+    assert torch.equal(x, kept)
+    x.requires_grad_()
+    lean(x, context).square().sum().backward()
+    mine, x.grad = x.grad, None
+    plain(x, context).square().sum().backward()
+    torch.testing.assert_close(mine, x.grad)
+
+
+def test_fusing_makes_rectifiers_lean():
+    torch.manual_seed(0)
+    model = torch.nn.ModuleDict({"act": DynamicReLU(6, 8)}).eval()
+    x, context = torch.randn(2, 6, 3, 3), torch.randn(2, 8)
+    before = model["act"](x, context)
+    assert type(fuse(model)["act"]) is LeanDynamicReLU
+    with torch.no_grad():
+        torch.testing.assert_close(model["act"](x, context), before)

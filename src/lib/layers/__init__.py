@@ -9,6 +9,7 @@ from lib.layers.conv import (
 )
 from lib.layers.dynamic_relu import (
     DynamicReLU,
+    LeanDynamicReLU,
     SpatialDynamicReLU,
     slope_net,
     token_shares,
@@ -50,6 +51,7 @@ __all__ = [
     "FCNHead",
     "FormerToMobile",
     "LePE",
+    "LeanDynamicReLU",
     "Mlp",
     "MobileToFormer",
     "PostNormBlock",

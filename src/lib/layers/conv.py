@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from lib.layers.dynamic_relu import DynamicReLU, LeanDynamicReLU
+
 
 def channel_shuffle(x: Tensor, groups: int) -> Tensor:
     """Deal the channels out so that every group gets channels of several.
@@ -140,7 +142,7 @@ def fuse(model: nn.Module) -> nn.Module:
     """Fold every batch normalisation after a convolution into its weights.
 
     For inference: the model must be in eval mode, and is changed in place. The
-    outputs stay the same up to rounding.
+    outputs stay the same up to rounding. Dynamic rectifiers become `LeanDynamicReLU`.
 
     Raises:
         ValueError: if the model is in training mode.
@@ -151,4 +153,6 @@ def fuse(model: nn.Module) -> nn.Module:
         if isinstance(module, ConvBNAct) and isinstance(module.bn, nn.BatchNorm2d):
             module.conv = fuse_conv_bn_eval(module.conv, module.bn)
             module.bn = nn.Identity()
+        if type(module) is DynamicReLU:  # the same weights, another forward pass
+            module.__class__ = LeanDynamicReLU
     return model
