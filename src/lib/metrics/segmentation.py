@@ -46,7 +46,7 @@ def confusion_matrix(
 
 
 def iou_per_class(matrix: Tensor) -> Tensor:
-    """Return intersection over union of each class, NaN where a class never occurs.
+    """Return intersection over union of each class; not a number for a class that never occurs.
 
     Args:
         matrix: counts (K, K) from `confusion_matrix`.
@@ -57,7 +57,7 @@ def iou_per_class(matrix: Tensor) -> Tensor:
     """
     both = matrix.diagonal()
     either = matrix.sum(0) + matrix.sum(1) - both
-    return both.double() / either  # 0 / 0 is NaN
+    return both.double() / either  # 0 / 0 is not a number
 
 
 def mean_iou(matrix: Tensor) -> float:
@@ -68,11 +68,11 @@ def mean_iou(matrix: Tensor) -> float:
             nor the prediction names is left out.
 
     Returns:
-        A number in [0, 1], NaN if nothing was counted.
+        From 0 to 1; not a number if nothing was counted.
     """
     return float(iou_per_class(matrix).nanmean())
 
 
 def pixel_accuracy(matrix: Tensor) -> float:
-    """Return the share of places with the right class, NaN if nothing was counted."""
+    """Return the share of right places; not a number if nothing was counted."""
     return float(matrix.diagonal().sum().double() / matrix.sum())
