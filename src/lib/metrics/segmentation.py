@@ -46,7 +46,7 @@ def confusion_matrix(
 
 
 def iou_per_class(matrix: Tensor) -> Tensor:
-    """Return intersection over union of each class; not a number for a class that never occurs.
+    """Return each class's intersection over union, 0 / 0 if it never occurs.
 
     Args:
         matrix: counts (K, K) from `confusion_matrix`.
@@ -57,7 +57,7 @@ def iou_per_class(matrix: Tensor) -> Tensor:
     """
     both = matrix.diagonal()
     either = matrix.sum(0) + matrix.sum(1) - both
-    return both.double() / either  # 0 / 0 is not a number
+    return both.double() / either  # 0 / 0 gives no number
 
 
 def mean_iou(matrix: Tensor) -> float:
