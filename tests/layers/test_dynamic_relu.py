@@ -140,14 +140,15 @@ def test_spatial_with_equal_tokens_is_the_shared_one():
 def test_lean_rectifier_is_the_same_and_leaves_its_input(layout):
     torch.manual_seed(0)
     plain = DynamicReLU(6, 8)
-    for layer in plain.slopes:
-        if isinstance(layer, torch.nn.Linear):
-            torch.nn.init.normal_(layer.weight)
+    for parameter in plain.parameters():
+        nn.init.normal_(parameter, std=3)
     lean = LeanDynamicReLU(6, 8)
     lean.load_state_dict(plain.state_dict())
     x = torch.randn(3, 6, 5, 4).contiguous(memory_format=layout)
     context, kept = torch.randn(3, 8), x.clone()
     a1, a2 = (a[:, :, None, None] for a in plain.coefficients(context))
+    assert (a1 < a2).any(), "the test needs slopes of which the second is larger"
+    assert (a1 > a2).any(), "and others of which the first is"
     with torch.inference_mode():
         torch.testing.assert_close(lean(x, context), torch.maximum(a1 * x, a2 * x))
     assert torch.equal(x, kept)
