@@ -5,7 +5,7 @@ it, so the share of right answers says how far an attention carries in a given n
 of blocks. On CIFAR-10 the attentions classify pictures on one small body.
 
 Arms with as many blocks have the same parameters, and all have the same data, batches,
-steps, optimiser and learning rate.
+steps and optimiser. On pictures each arm has the learning rate that `sweep` chose.
 """
 
 from collections.abc import Iterable, Iterator
@@ -53,9 +53,12 @@ PICTURE_ARMS: dict[str, dict[str, Any]] = {
 """Attentions on one body for 32 x 32 pictures: maps of 16, 8 and 4 tokens a side."""
 
 RATE = 4e-3
-"""Peak learning rate of every arm; no rate lets a tile know what cannot reach it."""
+"""Peak learning rate on tiles; no rate lets a tile know what cannot reach it."""
 
-STEPS = {"tell": 300, "cifar10": 1500}
+PICTURE_RATES = (2e-3, 4e-3, 8e-3)
+"""Peak learning rates that the sweep tries for every arm on pictures."""
+
+STEPS = {"tell": 300, "cifar10": 700, "sweep": 300}
 TRAIN, TEST, BATCH = 6000, 1000, 32
 FAR = 6
 """Distance from which tiles count as far from the cue."""
@@ -135,18 +138,19 @@ def tell(arm: str, seed: int) -> dict[str, float]:
     return {"tell": right.float().mean().item(), "far": far.float().mean().item()}
 
 
-def train_on_pictures(arm: str, seed: int, train: Any, test: Any) -> float:
+def train_on_pictures(
+    arm: str, seed: int, rate: float, steps: int, train: Any, test: Any
+) -> float:
     """Train one attention as a classifier; return its accuracy on the test pictures."""
     generator = seed_everything(seed)
     (x, y), (x_test, y_test) = train, test
     net = picture_network(arm, int(y.max()) + 1)
-    steps = STEPS["cifar10"]
 
     def augmented() -> Iterator[tuple[Tensor, ...]]:
         for a, b in batches(x, y, batch_size=64, generator=generator, steps=steps):
             yield random_crop_flip(a, generator), b
 
-    fit(net, augmented(), steps)
+    fit(net, augmented(), steps, rate)
     return (answers(net, x_test) == y_test).float().mean().item()
 
 
@@ -184,5 +188,34 @@ def run(seed: int, data: str = "world") -> dict[str, dict[str, dict[str, float]]
     torch.set_num_threads(1)
     if data == "world":
         return {"arms": {arm: tell(arm, seed) for arm in ARMS}}
-    found = {arm: train_on_pictures(arm, seed, *pictures(data)) for arm in PICTURE_ARMS}
+    steps, both = STEPS["cifar10"], pictures(data)
+    found = {
+        arm: train_on_pictures(arm, seed, CHOSEN[arm], steps, *both)
+        for arm in PICTURE_ARMS
+    }
     return {"arms": {arm: {"cifar10": share} for arm, share in found.items()}}
+
+
+def sweep(data: str, seed: int = 100) -> dict[str, dict[str, float]]:
+    """Try every rate for every arm on a tuning seed that is not measured again.
+
+    The last 5,000 training pictures are held out and take the place of the test.
+
+    Args:
+        data: a Hub id or folder with CIFAR-10's columns.
+        seed: the tuning seed.
+
+    Returns:
+        arm -> rate -> share of right answers on the held-out pictures.
+    """
+    torch.set_num_threads(1)
+    x, y = pictures(data)[0]
+    train, held_out = (x[:-5000], y[:-5000]), (x[-5000:], y[-5000:])
+    steps = STEPS["sweep"]
+    return {
+        arm: {
+            f"{rate:g}": train_on_pictures(arm, seed, rate, steps, train, held_out)
+            for rate in PICTURE_RATES
+        }
+        for arm in PICTURE_ARMS
+    }

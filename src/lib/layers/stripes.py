@@ -91,6 +91,7 @@ class LePE(nn.Module):
 
     def forward(self, v: Tensor, h: int, w: int, turned: bool = False) -> Tensor:
         """Convolve the values of each tile; `turned` says that rows are columns."""
+        v = v.contiguous()  # the convolution would copy a part of qkv too, but slower
         taps = self.conv.weight  # (C, 1, 3, 3)
         taps = taps.mT if turned else taps
         tiles, padding = v.unflatten(1, (h, w)), (1, 1)  # (n, h, w, C)
@@ -213,7 +214,7 @@ class StripeAttention(nn.Module):
         Q, K, V = (split_heads(t, self.heads) for t in (q, k, v))  # (n, heads, h*W, d)
         y = merge_heads(F.scaled_dot_product_attention(Q, K, V, attn_mask=mask))
         if self.lepe is not None:
-            y = y + self.lepe(v, h, W, turn)  # (n, h * W, C)
+            y = self.lepe(v, h, W, turn).add_(y)  # (n, h * W, C), no third map
         y = crop_rows(stripe_merge(y, h, W, H + -H % h, W), H)  # (B, H, W, C)
         return y.transpose(1, 2) if turn else y
 

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from lib.data.worlds.cells import cell_digits
     from lib.data.worlds.cues import cue_scenes
     from lib.data.worlds.tiles import tile_scenes
 
-__all__ = ["WORLDS", "card", "cue_scenes", "make", "tile_scenes"]
+__all__ = ["WORLDS", "card", "cell_digits", "cue_scenes", "make", "tile_scenes"]
 
 WORLDS = {
+    "cell_digits": "lib.data.worlds.cells",
     "cue_scenes": "lib.data.worlds.cues",
     "tile_scenes": "lib.data.worlds.tiles",
 }
