@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lib.metrics import Interval, paired_difference, t_interval, verdict
+from lib.metrics import (
+    Interval,
+    bootstrap_interval,
+    paired_difference,
+    paired_interval,
+    t_interval,
+    verdict,
+)
 
 numbers = st.floats(-1e6, 1e6)
 samples = st.lists(numbers, min_size=2, max_size=20)
@@ -109,3 +116,68 @@ def test_wrong_arguments():
         verdict(Interval(0, 0, 0, 2), better="more")
     with pytest.raises(ValueError, match=r"margin: -0.1"):
         verdict(Interval(0, 0, 0, 2), margin=-0.1)
+
+
+@given(pairs)
+def test_paired_interval_is_the_paired_difference(values):
+    a, b = zip(*values, strict=True)
+    assert paired_interval(a, b, 0.9) == paired_difference(a, b, 0.9)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95])
+@pytest.mark.parametrize("n", [5, 30])
+def test_bootstrap_interval_equals_scipy(n, level):
+    """Two runs of either differ by the noise of 10,000 samples."""
+    values = np.random.Generator(np.random.PCG64(n)).exponential(100, n)
+    ours = bootstrap_interval(values.tolist(), 0, level)
+    theirs = stats.bootstrap(
+        [values],
+        np.mean,
+        confidence_level=level,
+        n_resamples=10_000,
+        method="percentile",
+        rng=np.random.default_rng(1),
+    )
+    low, high = theirs.confidence_interval
+    noise = 5 * values.std() / math.sqrt(n) * 0.03
+    assert math.isclose(ours.mean, values.mean())
+    assert abs(ours.low - low) < noise
+    assert abs(ours.high - high) < noise
+    assert ours.n == n
+
+
+def test_bootstrap_interval_of_two_values_is_exact():
+    # Means of samples: 0 with chance 1/4, 1 with 1/2, 2 with 1/4.
+    assert bootstrap_interval([0, 2], 0) == Interval(1, 0, 2, 2)
+    assert bootstrap_interval([0, 2], 0, level=0.4) == Interval(1, 1, 1, 2)
+
+
+@given(samples, st.integers(0, 99))
+def test_bootstrap_interval_stays_inside_the_values(values, seed):
+    interval = bootstrap_interval(values, seed, resamples=50)
+    slack = 1e-9 * (1 + max(map(abs, values)))
+    assert min(values) - slack <= interval.low <= interval.high
+    assert interval.high <= max(values) + slack
+    assert interval == bootstrap_interval(values, seed, resamples=50)
+
+
+def test_bootstrap_interval_depends_on_its_seed():
+    values = [1, 5, 9, 40]
+    assert bootstrap_interval(values, 0, 0.9, 99) != bootstrap_interval(
+        values, 1, 0.9, 99
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([1.0], 0), "1 given; an interval needs at least 2"),
+        (([1.0, math.inf], 0), "all must be finite"),
+        (([1.0, 2.0], 0, 1.0), "level: 1.0 given"),
+        (([1.0, 2.0], -1), "resamples and seed: 10000 and -1 given"),
+        (([1.0, 2.0], 0, 0.9, 0), "resamples and seed: 0 and 0 given"),
+    ],
+)
+def test_bootstrap_interval_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        bootstrap_interval(*arguments)

@@ -2,11 +2,25 @@
 
 from typing import TYPE_CHECKING, Any
 
-from lib.metrics.intervals import Interval, paired_difference, t_interval, verdict
+from lib.metrics.intervals import (
+    Interval,
+    bootstrap_interval,
+    paired_difference,
+    paired_interval,
+    t_interval,
+    verdict,
+)
 
 if TYPE_CHECKING:  # heavy, so they are loaded when first used
     from lib.metrics.detection import average_precision
     from lib.metrics.macs import count_macs, macs_by_part
+    from lib.metrics.ranking import (
+        Ruggedness,
+        ecdf,
+        kendall_tau,
+        ruggedness,
+        top_k_overlap,
+    )
     from lib.metrics.segmentation import (
         confusion_matrix,
         iou_per_class,
@@ -16,26 +30,38 @@ if TYPE_CHECKING:  # heavy, so they are loaded when first used
 
 __all__ = [
     "Interval",
+    "Ruggedness",
     "average_precision",
+    "bootstrap_interval",
     "confusion_matrix",
     "count_macs",
+    "ecdf",
     "iou_per_class",
+    "kendall_tau",
     "macs_by_part",
     "mean_iou",
     "paired_difference",
+    "paired_interval",
     "pixel_accuracy",
+    "ruggedness",
     "t_interval",
+    "top_k_overlap",
     "verdict",
 ]
 
 _LATER = {
+    "Ruggedness": "ranking",
     "average_precision": "detection",
     "confusion_matrix": "segmentation",
     "count_macs": "macs",
+    "ecdf": "ranking",
     "iou_per_class": "segmentation",
+    "kendall_tau": "ranking",
     "macs_by_part": "macs",
     "mean_iou": "segmentation",
     "pixel_accuracy": "segmentation",
+    "ruggedness": "ranking",
+    "top_k_overlap": "ranking",
 }
 
 

@@ -69,6 +69,56 @@ def paired_difference(
     return t_interval([m - b for m, b in zip(method, baseline, strict=True)], level)
 
 
+def paired_interval(
+    a: Sequence[float], b: Sequence[float], level: float = 0.95
+) -> Interval:
+    """Return `paired_difference` of any two paired samples, a minus b.
+
+    Raises:
+        ValueError: as `paired_difference`.
+    """
+    return paired_difference(a, b, level)
+
+
+def bootstrap_interval(
+    x: Sequence[float], seed: int, level: float = 0.95, resamples: int = 10_000
+) -> Interval:
+    """Return the mean of the values with its percentile bootstrap interval.
+
+    For values far from a normal distribution, such as queries until a hit. The ends
+    are quantiles of the means of samples drawn from the values with replacement.
+
+    Args:
+        x: one number a run, at least two, all finite.
+        seed: of the draws, 0 or more; the same seed gives the same interval.
+        level: coverage, between 0 and 1.
+        resamples: number of samples drawn, at least 1.
+
+    Raises:
+        ValueError: for fewer than two values, a value that is not finite, or a seed,
+            level or number of resamples outside its range.
+    """
+    import numpy as np
+
+    values = np.array([float(value) for value in x])
+    if len(values) < 2:
+        raise ValueError(f"x: {len(values)} given; an interval needs at least 2")
+    if not np.isfinite(values).all():
+        raise ValueError(f"x: {values.tolist()} given; all must be finite")
+    if not 0 < level < 1:
+        raise ValueError(f"level: {level} given; allowed is a number between 0 and 1")
+    if resamples < 1 or seed < 0:
+        raise ValueError(
+            f"resamples and seed: {resamples} and {seed} given; allowed are numbers "
+            "from 1 and from 0 upwards"
+        )
+    draw = np.random.Generator(np.random.PCG64(seed))
+    n = len(values)
+    means = [values[draw.integers(n, size=n)].mean() for _ in range(resamples)]
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(values.mean()), float(low), float(high), n)
+
+
 def verdict(
     interval: Interval,
     margin: float = 0.0,
