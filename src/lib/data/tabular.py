@@ -26,6 +26,7 @@ class Oracle:
     """Answers one row at a time and counts the rows that were asked.
 
     The labels stand in no attribute, so that a search knows only what it asked for.
+    This guards against mistakes, not against code that digs for them on purpose.
 
     Args:
         labels: the answer to each row (n,).
@@ -35,7 +36,7 @@ class Oracle:
         ValueError: a budget below 1.
     """
 
-    __slots__ = ("_answer", "_asked", "_budget")
+    __slots__ = ("_ask", "_asked", "_count", "budget")
 
     def __init__(
         self, labels: Sequence[float] | Tensor, budget: int | None = None
@@ -43,24 +44,33 @@ class Oracle:
         if budget is not None and budget < 1:
             raise ValueError(f"budget={budget} must be 1 or more")
         known = torch.as_tensor(labels).tolist()
-        self._answer = lambda row: known[_checked(row, len(known))]
-        self._asked: dict[int, float] = {}
-        self._budget = budget
+        asked: dict[int, float] = {}
 
-    @property
-    def budget(self) -> int | None:
-        """How many different rows may be asked; None for all."""
-        return self._budget
+        def ask(row: int) -> float:
+            if row not in asked:
+                _checked(row, len(known))
+                if budget is not None and len(asked) >= budget:
+                    raise BudgetError(
+                        f"row {row} would be query {budget + 1}; the budget is {budget}"
+                    )
+                asked[row] = known[row]
+            return asked[row]
+
+        # Labels and count live in these functions, out of a search's way.
+        self._ask = ask
+        self._asked = lambda: dict(asked)
+        self._count = lambda: len(asked)
+        self.budget = budget
 
     @property
     def n_queries(self) -> int:
         """How many different rows have been asked."""
-        return len(self._asked)
+        return self._count()
 
     @property
     def asked(self) -> dict[int, float]:
         """The rows asked so far with their answers, in the order of asking."""
-        return dict(self._asked)
+        return self._asked()
 
     def query(self, i: SupportsIndex) -> float:
         """Return the label of a row; a row that was asked before costs nothing.
@@ -69,16 +79,7 @@ class Oracle:
             ValueError: no such row.
             BudgetError: a further row after the budget is used up.
         """
-        row = operator.index(i)
-        if row not in self._asked:
-            label = self._answer(row)
-            if self.budget is not None and self.n_queries >= self.budget:
-                raise BudgetError(
-                    f"row {row} would be query {self.budget + 1}; "
-                    f"the budget is {self.budget}"
-                )
-            self._asked[row] = label
-        return self._asked[row]
+        return self._ask(operator.index(i))
 
 
 class TabularSpace:
