@@ -14,6 +14,36 @@ from torch.nn import functional as F
 Code = Sequence[int] | Tensor | str
 
 
+def expression(
+    names: Sequence[str],
+    edges: Sequence[tuple[int, int]],
+    *,
+    none: str = "none",
+    skip: str = "skip",
+) -> str:
+    """Write what a cell computes as a sum of terms in alphabetical order.
+
+    Args:
+        names: the operation of each edge.
+        edges: start and end of each edge, ordered by end, then by start.
+        none: the operation that brings nothing.
+        skip: the operation that brings its input unchanged.
+
+    Returns:
+        Terms joined by `+`, where `x` is the input; empty if the output is 0.
+    """
+    values: list[tuple[str, ...]] = [("x",), *[()] * edges[-1][1]]  # terms of each node
+    for (start, end), name in zip(edges, names, strict=True):
+        terms = values[start]
+        if name == skip:
+            values[end] += terms
+        elif name != none and terms:
+            values[end] += (f"{name}({'+'.join(terms)})",)
+        if start == end - 1:  # the last edge into this node
+            values[end] = tuple(sorted(values[end]))
+    return "+".join(values[-1])
+
+
 @dataclass(frozen=True)
 class CellSpace:
     """All cells in which each edge between ordered nodes carries one operation.
@@ -104,16 +134,8 @@ class CellSpace:
         Raises:
             ValueError: as `row`.
         """
-        values: list[tuple[str, ...]] = [("x",)] + [()] * (self.nodes - 1)
-        for (start, end), digit in zip(self.edges, self._digits(code), strict=True):
-            op, terms = self.ops[digit], values[start]
-            if op == self.skip:
-                values[end] += terms
-            elif op != self.none and terms:
-                values[end] += (f"{op}({'+'.join(terms)})",)
-            if start == end - 1:  # the last edge into this node
-                values[end] = tuple(sorted(values[end]))
-        return "+".join(values[-1])
+        names = [self.ops[digit] for digit in self._digits(code)]
+        return expression(names, self.edges, none=self.none, skip=self.skip)
 
     def classes(self) -> Tensor:
         """Return the class of twins of each code, integers (n,).

@@ -10,7 +10,7 @@ cannot know. Three are written by hand, to be read; `book_predictor` and
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -188,6 +188,22 @@ class Forest:
         return np.mean([tree.predict(X) for tree in self.trees], axis=0)
 
 
+def linear_layers(sizes: Sequence[int], generator: torch.Generator) -> nn.Sequential:
+    """Return linear layers in float64 with ReLU between them, with Glorot's weights.
+
+    Args:
+        sizes: features that go in, come out of each layer in turn, and are the result.
+        generator: draws the weights.
+    """
+    layers: list[nn.Module] = []
+    for a, b in pairwise(sizes):
+        linear = nn.utils.skip_init(nn.Linear, a, b, dtype=torch.float64)
+        nn.init.xavier_uniform_(linear.weight, generator=generator)
+        nn.init.zeros_(linear.bias)
+        layers += [linear, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
 class MLPRegressor:
     """A network of equal hidden layers with ReLU, trained on the squared error.
 
@@ -221,14 +237,7 @@ class MLPRegressor:
 
     def build(self, d: int, generator: torch.Generator) -> nn.Sequential:
         """Return the untrained network for d features, with Glorot's weights."""
-        sizes = [d, *[self.width] * self.depth, 1]
-        layers: list[nn.Module] = []
-        for a, b in pairwise(sizes):
-            linear = nn.utils.skip_init(nn.Linear, a, b, dtype=torch.float64)
-            nn.init.xavier_uniform_(linear.weight, generator=generator)
-            nn.init.zeros_(linear.bias)
-            layers += [linear, nn.ReLU()]
-        return nn.Sequential(*layers[:-1])
+        return linear_layers([d, *[self.width] * self.depth, 1], generator)
 
     def fit(self, X: ArrayLike | Tensor, y: ArrayLike | Tensor) -> MLPRegressor:
         """Train on features (n, d) and labels (n,)."""
