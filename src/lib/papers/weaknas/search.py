@@ -190,7 +190,7 @@ def best_rows(scores: NDArray[Any], count: int, among: Rows | None = None) -> Ro
     Raises:
         ValueError: for a count below 1, or a score that is not finite.
     """
-    _check(count=count)
+    check_numbers(count=count)
     if not np.isfinite(scores).all():
         raise ValueError("scores: a prediction is not finite")
     rows = np.arange(len(scores)) if among is None else among
@@ -206,6 +206,19 @@ def best_rows(scores: NDArray[Any], count: int, among: Rows | None = None) -> Ro
 def step_seed(generator: torch.Generator, step: int) -> int:
     """Return a predictor's seed, which depends on step and first seed alone."""
     return (1000 * generator.initial_seed() + step) % 2**32
+
+
+def check_numbers(fallback: str = "best", **numbers: int) -> None:
+    """Refuse numbers below 1 and an unknown fallback.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    if fallback not in ("best", "random"):
+        raise ValueError(f"fallback={fallback!r}; allowed are 'best' and 'random'")
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f"{name}={number}; allowed is 1 or more")
 
 
 def weak_nas(
@@ -244,7 +257,9 @@ def weak_nas(
     Raises:
         ValueError: for a number below 1 or another fallback.
     """
-    _check(fallback, init=init, per_step=per_step, top=1 if callable(top) else top)
+    check_numbers(
+        fallback, init=init, per_step=per_step, top=1 if callable(top) else top
+    )
     features = np.asarray(space.features())
     record = Record(oracle, len(space), budget, until)
     record.ask(draw(record.unasked, init, generator))
@@ -292,7 +307,7 @@ def strong_predictor(
     Raises:
         ValueError: for a number below 1.
     """
-    _check(init=init)
+    check_numbers(init=init)
     features = np.asarray(space.features())
     record = Record(oracle, len(space), budget, until)
     record.ask(draw(record.unasked, init, generator))
@@ -400,7 +415,7 @@ def regularised_evolution(
     Raises:
         ValueError: for a number below 1.
     """
-    _check(population=population, sample=sample)
+    check_numbers(population=population, sample=sample)
     record = Record(oracle, len(space), budget, until)
     record.ask(draw(record.unasked, population, generator))
     alive, stale = record.rows.tolist(), 0
@@ -413,11 +428,3 @@ def regularised_evolution(
         record.ask([child])
         alive = [*alive[1:], child]
     return record.trace()
-
-
-def _check(fallback: str = "best", **numbers: int) -> None:
-    if fallback not in ("best", "random"):
-        raise ValueError(f"fallback={fallback!r}; allowed are 'best' and 'random'")
-    for name, number in numbers.items():
-        if number < 1:
-            raise ValueError(f"{name}={number}; allowed is 1 or more")
