@@ -74,7 +74,7 @@ def test_zeros_are_hatched_where_the_layer_adds_them(rows, columns, stripe):
         hatched = np.array([p.get_hatch() is not None for p in axis.patches])
         np.testing.assert_array_equal(hatched.reshape(padded.shape), padded == 0)
         zeros = padded.shape[turn] - (columns if turn else rows)
-        assert f"{zeros} of zeros" in "".join(texts(axis))
+        assert f"{zeros} zero {'column' if turn else 'row'}" in "".join(texts(axis))
 
 
 def test_the_change_is_shown_as_it_is():

@@ -26,6 +26,7 @@ CLASS_COLOURS = (
 
 IGNORED = 255
 HATCH = "#8a93a0"
+STRIPES = ("#b9d6e8", "#7fb0d3")  # two shades, by turns
 
 
 def class_picture(mask: ArrayLike) -> NDArray:
@@ -79,7 +80,7 @@ def mask_rows(
     cell = (WIDTH - 0.3) / columns
     height = len(rows) * cell * first.shape[0] / first.shape[1]
     figure, axes = new_figure(
-        len(rows), columns, height=height + (0.55 if names else 0.05)
+        len(rows), columns, height=height + (0.35 if names else 0.05)
     )
     for line, (name, row) in zip(axes, painted.items(), strict=True):
         for axis, picture in zip(line, row, strict=True):
@@ -91,7 +92,17 @@ def mask_rows(
             Patch(facecolor=colour, edgecolor=LINE)
             for colour in CLASS_COLOURS[: len(names)]
         ]
-        legend_above(figure, keys, names)
+        figure.legend(
+            keys,
+            names,
+            loc="outside upper left",
+            ncols=len(names),
+            handlelength=0.9,
+            handleheight=0.9,
+            handletextpad=0.4,
+            columnspacing=0.9,
+            borderaxespad=0.0,
+        )
     return figure
 
 
@@ -138,7 +149,7 @@ def _three(image: ArrayLike, truth: ArrayLike, mask: ArrayLike) -> Figure:
         "truth": class_picture(truth),
         "found": class_picture(mask),
     }
-    figure, axes = new_figure(1, 3, width=4.2, height=1.7)
+    figure, axes = new_figure(1, 3, width=4.2, height=1.6)
     for axis, (title, picture) in zip(axes.flat, pictures.items(), strict=True):
         axis.imshow(picture, interpolation="nearest")
         bare(axis, title)
@@ -178,7 +189,7 @@ def iou_by_class(scores: Mapping[str, ArrayLike], names: Sequence[str]) -> Figur
             color=SERIES[i],
         )
     axis.set_xticks(range(len(names)), names)
-    axis.set_ylim(-0.03, 1.0)
+    axis.set_ylim(-0.03, 1.03)
     axis.set_ylabel("IoU")
     axis.set_xlabel("class")
     axis.grid(axis="y")
@@ -212,50 +223,64 @@ def padded_stripes(
             f"change of shape {moved.shape} must be {(rows, columns)}, the map's"
         )
     panels = 2 if moved is None else 3
-    tall = rows + -rows % stripe
-    height = WIDTH / panels * tall / (columns + -columns % stripe) + 0.75
+    (above, below), (left, right) = (_filled(n, stripe) for n in (rows, columns))
+    tall, wide = rows + above + below, columns + left + right
+    height = WIDTH / panels * tall / wide + (0.4 if moved is None else 0.85)
     figure, axes = new_figure(1, panels, height=height)
-    line = axes[0]
-    for axis, vertical in zip(line, (True, False), strict=False):
-        _stripes(axis, rows, columns, stripe, vertical)
+    _stripes(axes[0, 0], (0, 0), (left, right), (rows, columns), stripe, True)
+    _stripes(axes[0, 1], (above, below), (0, 0), (rows, columns), stripe, False)
+    for axis, name, zeros in (
+        (axes[0, 0], "column", left + right),
+        (axes[0, 1], "row", above + below),
+    ):
+        kind = "vertical" if name == "column" else "horizontal"
+        bare(axis, f"{kind}, {zeros} zero {name}{'' if zeros == 1 else 's'}")
     if moved is not None:
-        axis = line[2]
-        shown = axis.imshow(moved, cmap="pb_heat", vmin=0)
-        bare(axis, "change by masking")
-        bar = figure.colorbar(shown, ax=axis, location="bottom", pad=0.04)
+        shown = axes[0, 2].imshow(
+            moved, cmap="pb_heat", vmin=0, extent=(0, columns, rows, 0)
+        )
+        bare(axes[0, 2], "change by masking")
+        bar = figure.colorbar(shown, ax=axes[0, 2], location="bottom", pad=0.04)
         bar.outline.set_visible(False)
+        bar.ax.locator_params(nbins=3)
+    for axis in axes[0]:  # one scale, the map at one place
+        axis.set_xlim(-left - 0.1, columns + right + 0.1)
+        axis.set_ylim(rows + below + 0.1, -above - 0.1)
+        axis.set_aspect("equal")
+        for spine in axis.spines.values():
+            spine.set_visible(False)
     return figure
 
 
-def _stripes(axis: Axes, rows: int, columns: int, stripe: int, vertical: bool) -> None:
-    """Draw one branch: tokens, the zeros beside or below them, borders of stripes."""
+def _filled(size: int, stripe: int) -> tuple[int, int]:
+    """Count the zeros before and after, as `lib.layers.pad_rows` adds them."""
+    extra = -size % stripe
+    return extra // 2, extra - extra // 2
+
+
+def _stripes(
+    axis: Axes,
+    rows: tuple[int, int],
+    columns: tuple[int, int],
+    size: tuple[int, int],
+    stripe: int,
+    vertical: bool,
+) -> None:
+    """Draw the tokens of one branch, shaded by stripe, and hatched zeros around."""
     from matplotlib.patches import Rectangle
 
-    size = columns if vertical else rows
-    extra = -size % stripe
-    before = extra // 2
-    filled = np.zeros((rows, columns) if not vertical else (columns, rows))
-    filled = np.pad(filled, ((before, extra - before), (0, 0)), constant_values=1)
-    filled = filled.T if vertical else filled
-    number = np.arange(filled.shape[1 if vertical else 0]) // stripe
-    number = number[None, :] if vertical else number[:, None]
-    light, dark = "#b9d6e8", "#7fb0d3"
-    for (i, j), zero in np.ndenumerate(filled):
-        stripe_number = np.broadcast_to(number, filled.shape)[i, j]
-        axis.add_patch(
-            Rectangle(
-                (j, i),
-                1,
-                1,
-                facecolor="white" if zero else (light, dark)[stripe_number % 2],
-                edgecolor=HATCH if zero else PALETTE["light"]["surface"],
-                hatch="////" if zero else None,
-                lw=0.6,
+    for i in range(-rows[0], size[0] + rows[1]):
+        for j in range(-columns[0], size[1] + columns[1]):
+            zero = not (0 <= i < size[0] and 0 <= j < size[1])
+            number = (j + columns[0] if vertical else i + rows[0]) // stripe
+            axis.add_patch(
+                Rectangle(
+                    (j, i),
+                    1,
+                    1,
+                    facecolor="white" if zero else STRIPES[number % 2],
+                    edgecolor=HATCH if zero else PALETTE["light"]["surface"],
+                    hatch="////" if zero else None,
+                    lw=0.6,
+                )
             )
-        )
-    axis.set_xlim(-0.1, filled.shape[1] + 0.1)
-    axis.set_ylim(filled.shape[0] + 0.1, -0.1)
-    axis.set_aspect("equal")
-    axis.set_axis_off()
-    kind = "vertical" if vertical else "horizontal"
-    axis.set_title(f"{kind}: {extra} of zeros", fontsize=9.5, weight="normal")
