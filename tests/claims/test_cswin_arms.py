@@ -1,7 +1,11 @@
 """The arms of chapter 2's experiment are comparable, and its code runs."""
 
+import json
+
+import pytest
 import torch
 
+from lib.assets import paper_path
 from lib.claims import cswin as claim
 from lib.papers.cswin.reach import expected_accuracy, reach_by_masks, shares
 
@@ -64,3 +68,51 @@ def test_pictures_are_learned_by_every_arm(monkeypatch) -> None:
     arms = claim.run(0, "bright or dark")["arms"]
     assert set(arms) == set(claim.PICTURE_ARMS)
     assert max(found["cifar10"] for found in arms.values()) > 0.9
+
+
+def test_one_seed_of_dominoes(monkeypatch) -> None:
+    monkeypatch.setattr(claim, "DOMINOES", 64)
+    monkeypatch.setattr(claim, "TEST", 16)
+    for kind in claim.POSITION_STEPS:
+        monkeypatch.setitem(claim.POSITION_STEPS, kind, 2)
+    claim.dominoes.cache_clear()
+    arms = claim.run(0, "dominoes")["arms"]
+    claim.dominoes.cache_clear()
+    assert set(arms) == {"none", "ape", "lepe"}
+    for found in arms.values():
+        assert found.pop("drop") == found["order_12"] - found["order_24"]
+        assert set(found) == {"order_8", "order_12", "order_16", "order_24"}
+        assert all(0 <= share <= 1 for share in found.values())
+
+
+def test_no_position_encoding_has_fewer_steps_than_lepe() -> None:
+    assert min(claim.POSITION_STEPS.values()) == claim.POSITION_STEPS["lepe"]
+
+
+@pytest.mark.parametrize("arm", claim.PICTURE_ARMS)
+def test_each_arm_has_its_best_rate(arm: str) -> None:
+    sweep = json.loads(paper_path("cswin", "sweep.json").read_text("utf-8"))
+    found = {float(rate): share for rate, share in sweep["cifar10"][arm].items()}
+    assert tuple(sorted(found)) == claim.PICTURE_RATES
+    assert claim.CHOSEN[arm] == max(found, key=lambda rate: found[rate])
+
+
+def test_sweep_tries_every_rate_for_every_arm(monkeypatch) -> None:
+    asked = []
+
+    def share(arm: str, seed: int, rate: float, steps: int, *data: object) -> float:
+        (x, _), (x_test, _) = data
+        asked.append((arm, seed, rate, steps))
+        assert set(x.flatten().tolist()).isdisjoint(x_test.flatten().tolist())
+        return rate
+
+    x = torch.arange(6000)
+    monkeypatch.setattr(claim, "train_on_pictures", share)
+    monkeypatch.setattr(claim, "pictures", lambda data: ((x, x), (x, x)))
+    table, rates = claim.sweep("somewhere"), claim.PICTURE_RATES
+    assert asked == [
+        (arm, 100, rate, claim.STEPS["sweep"])
+        for arm in claim.PICTURE_ARMS
+        for rate in rates
+    ]
+    assert table == {a: {f"{r:g}": r for r in rates} for a in claim.PICTURE_ARMS}

@@ -2,7 +2,9 @@
 
 *Tell* (chapter 2): one tile of a 12 x 12 grid shows a colour and every tile must name
 it, so the share of right answers says how far an attention carries in a given number
-of blocks. On CIFAR-10 the attentions classify pictures on one small body.
+of blocks. *Dominoes* asks on which side of a red tile a blue one lies: crosses with
+three kinds of positions learn it on 12 x 12 tiles and are tested on other grids. On
+CIFAR-10 the attentions classify pictures on one small body.
 
 Arms with as many blocks have the same parameters, and all have the same data, batches,
 steps and optimiser. On pictures each arm has the learning rate that `sweep` chose.
@@ -52,14 +54,32 @@ PICTURE_ARMS: dict[str, dict[str, Any]] = {
 }
 """Attentions on one body for 32 x 32 pictures: maps of 16, 8 and 4 tokens a side."""
 
+POSITION_STEPS = {"none": 1000, "lepe": 1000, "ape": 6000}
+"""Steps on dominoes: a table of positions needs many more until it learns no more."""
+
+GRIDS = (8, 12, 16, 24)
+"""Tiles along a side in the tests with dominoes."""
+
 RATE = 4e-3
 """Peak learning rate on tiles; no rate lets a tile know what cannot reach it."""
 
-PICTURE_RATES = (2e-3, 4e-3, 8e-3)
-"""Peak learning rates that the sweep tries for every arm on pictures."""
+PICTURE_RATES = (2e-3, 4e-3)
+"""Peak learning rates of the sweep, for every arm; at 8e-3 some learn nothing."""
 
-STEPS = {"tell": 300, "cifar10": 700, "sweep": 300}
+# The best of PICTURE_RATES for each arm on the tuning seed (`sweep.json` among the
+# assets).
+CHOSEN = {
+    "cross_shaped": 4e-3,
+    "shifted": 2e-3,
+    "window": 2e-3,
+    "axial": 2e-3,
+    "criss_cross": 2e-3,
+    "full": 2e-3,
+}
+
+STEPS = {"tell": 300, "cifar10": 600, "sweep": 300}
 TRAIN, TEST, BATCH = 6000, 1000, 32
+DOMINOES, DOMINO_BATCH = 48_000, 64
 FAR = 6
 """Distance from which tiles count as far from the cue."""
 
@@ -138,6 +158,33 @@ def tell(arm: str, seed: int) -> dict[str, float]:
     return {"tell": right.float().mean().item(), "far": far.float().mean().item()}
 
 
+@cache
+def dominoes(n: int, seed: int, split: str, grid: int) -> tuple[Tensor, Tensor]:
+    """Return pictures of dominoes and the answer of each tile, or that none is due."""
+    data = tile_scenes(n, seed, split=split, task="domino", grid=grid)
+    return to_tensors(data, label="target_map")
+
+
+def order(position: str, seed: int) -> dict[str, float]:
+    """Train one kind of positions; return the shares of right halves of dominoes.
+
+    Returns:
+        `order_8` to `order_24` by the size of the grid, and `drop`, what is lost from
+        the grid of the training to the largest.
+    """
+    x, y = dominoes(DOMINOES, seed, "train", GRID)
+    generator = seed_everything(seed)
+    steps = POSITION_STEPS[position]
+    data = batches(x, y, batch_size=DOMINO_BATCH, generator=generator, steps=steps)
+    net = fit(TileAnswers(**ARMS["cross_shaped"], position=position), data, steps)
+    found = {}
+    for grid in GRIDS:
+        x, y = dominoes(TEST, 0, "test", grid)
+        asked = y >= 0
+        found[f"order_{grid}"] = (answers(net, x) == y)[asked].float().mean().item()
+    return found | {"drop": found[f"order_{GRID}"] - found[f"order_{GRIDS[-1]}"]}
+
+
 def train_on_pictures(
     arm: str, seed: int, rate: float, steps: int, train: Any, test: Any
 ) -> float:
@@ -166,11 +213,15 @@ def describe(data: str) -> dict[str, Any]:
     """Say what the data are: label, number of rows and hash of the contents.
 
     Args:
-        data: "world", or a Hub id or folder with CIFAR-10's columns.
+        data: "world", "dominoes", or a Hub id or folder with CIFAR-10's columns.
     """
     if data == "world":
         found = tile_scenes(TEST, 0, split="test")
         return {"label": "world", "rows": TRAIN + TEST, "hash": column_hash(found)}
+    if data == "dominoes":
+        scenes = tile_scenes(TEST, 0, split="test", task="domino", grid=GRID)
+        rows = DOMINOES + len(GRIDS) * TEST
+        return {"label": "dominoes", "rows": rows, "hash": column_hash(scenes)}
     found = load_pictures(data, "test", classes=10)
     rows = len(found) + len(load_pictures(data, "train", classes=10))
     return {"label": "cifar10", "rows": rows, "hash": column_hash(found)}
@@ -183,11 +234,13 @@ def run(seed: int, data: str = "world") -> dict[str, dict[str, dict[str, float]]
 
     Args:
         seed: draws training scenes, weights and batches; the test scenes are fixed.
-        data: "world", or a Hub id or folder with CIFAR-10's columns.
+        data: "world", "dominoes", or a Hub id or folder with CIFAR-10's columns.
     """
     torch.set_num_threads(1)
     if data == "world":
         return {"arms": {arm: tell(arm, seed) for arm in ARMS}}
+    if data == "dominoes":
+        return {"arms": {kind: order(kind, seed) for kind in POSITION_STEPS}}
     steps, both = STEPS["cifar10"], pictures(data)
     found = {
         arm: train_on_pictures(arm, seed, CHOSEN[arm], steps, *both)
