@@ -524,7 +524,8 @@ def hit_ecdf(
         x, y = np.r_[1, at, cap], np.r_[0, share, last]
         handles += axis.plot(
             x, y, drawstyle="steps-post", color=one.colour, ls=one.line, zorder=3,
-            clip_on=False,
+            clip_on=False, marker=one.mark, ms=6, mec="white", mew=0.8,
+            markevery=(1, max(1, len(at) // 5)),
         )  # fmt: skip
         count = int((found <= cap).sum())
         if count < len(found):
