@@ -8,7 +8,6 @@ which `weak_nas` takes as any other.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +16,18 @@ from torch import Tensor
 from lib.papers.weaknas.predictors import Ensemble, checked
 
 Array = NDArray[np.float64]
+
+
+def guesses(mean: ArrayLike, std: ArrayLike) -> tuple[Array, Array]:
+    """Return mean and deviation in float64.
+
+    Raises:
+        ValueError: for a negative deviation.
+    """
+    mean, std = np.asarray(mean, dtype=np.float64), np.asarray(std, dtype=np.float64)
+    if (std < 0).any():
+        raise ValueError("std: negative; allowed is 0 or more")
+    return mean, std
 
 
 def expected_improvement(mean: ArrayLike, std: ArrayLike, best: float) -> Array:
@@ -36,7 +47,7 @@ def expected_improvement(mean: ArrayLike, std: ArrayLike, best: float) -> Array:
     """
     from scipy.special import ndtr  # the normal distribution function
 
-    mean, std = np.broadcast_arrays(*_floats(mean, std))
+    mean, std = np.broadcast_arrays(*guesses(mean, std))
     gain = mean - best
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         z = gain / std
@@ -56,7 +67,7 @@ def ucb(mean: ArrayLike, std: ArrayLike, k: float = 0.5) -> Array:
     Raises:
         ValueError: for a negative deviation.
     """
-    mean, std = _floats(mean, std)
+    mean, std = guesses(mean, std)
     return mean + k * std
 
 
@@ -124,10 +135,3 @@ class Acquisition:
         """Return the worth of each row of the features (m, d)."""
         mean, std = self.ensemble.predict_both(X)
         return self.rule(mean, std / self.shrink, self.best)
-
-
-def _floats(mean: Any, std: Any) -> tuple[Array, Array]:
-    mean, std = np.asarray(mean, dtype=np.float64), np.asarray(std, dtype=np.float64)
-    if (std < 0).any():
-        raise ValueError("std: negative; allowed is 0 or more")
-    return mean, std
