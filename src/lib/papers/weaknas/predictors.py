@@ -12,7 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -125,7 +125,7 @@ class RegressionTree:
         at_least_one(max_depth=max_depth)
         self.max_depth = max_depth
 
-    def fit(self, X: ArrayLike | Tensor, y: ArrayLike | Tensor) -> RegressionTree:
+    def fit(self, X: ArrayLike | Tensor, y: ArrayLike | Tensor) -> Self:
         """Grow the tree from features (n, d) and labels (n,)."""
         self.root = self._grow(*checked(X, y), self.max_depth)
         return self
@@ -174,7 +174,7 @@ class Forest:
         self.trees = [RegressionTree(max_depth) for _ in range(trees)]
         self.seed = seed
 
-    def fit(self, X: ArrayLike | Tensor, y: ArrayLike | Tensor) -> Forest:
+    def fit(self, X: ArrayLike | Tensor, y: ArrayLike | Tensor) -> Self:
         """Grow the trees from features (n, d) and labels (n,)."""
         X, y = checked(X, y)
         random = np.random.default_rng(self.seed)
@@ -239,7 +239,7 @@ class MLPRegressor:
         """Return the untrained network for d features, with Glorot's weights."""
         return linear_layers([d, *[self.width] * self.depth, 1], generator)
 
-    def fit(self, X: ArrayLike | Tensor, y: ArrayLike | Tensor) -> MLPRegressor:
+    def fit(self, X: ArrayLike | Tensor, y: ArrayLike | Tensor) -> Self:
         """Train on features (n, d) and labels (n,)."""
         features, labels = (torch.from_numpy(a) for a in checked(X, y))
         self.mean, self.std = labels.mean(), labels.std(correction=0)
