@@ -23,9 +23,6 @@ TOKENS, CLASSES, CELLS, OPS = 16, 10, 2, 5
 SIZES = {"train": 4000, "val": 2000, "test": 4000}
 """Pictures of each split on which the book's table was made."""
 
-RECIPE = {"channels": 12, "epochs": 5, "batch": 40, "lr": 1e-2}
-"""The recipe of the book's table: 500 steps of Adam."""
-
 Code = tuple[int, ...]
 Data = Mapping[str, tuple[Tensor, Tensor]]
 """Split -> tokens (T, n, 4) and labels (n,)."""
@@ -79,6 +76,36 @@ class Fan:
     targets: list[list[tuple[int, Tensor]]]
 
 
+def stacked_cell(
+    x: Tensor, fans: Sequence[Fan], mixes: Iterator[Tensor], pool: Tensor
+) -> Tensor:
+    """Run one cell of every network of a stack, (K, T, B, C) -> (K, T, B, C).
+
+    Args:
+        x: the inputs.
+        fans: the edges that start at each node but the last.
+        mixes: for each node the weights of its channel mixes, (k, C, C), and of its
+            spatial mixes, (k, T, T).
+        pool: the fixed mean pool as a matrix (T, T).
+    """
+    nodes = [x, *(torch.zeros_like(x) for _ in fans)]
+    for node, fan in zip(nodes, fans, strict=False):
+        picked = node.index_select(0, fan.pick)  # (edges, T, B, C)
+        skip, channel, spatial, pooled = picked.split(fan.counts)
+        channel = (channel.relu().flatten(1, 2) @ next(mixes)).view_as(channel)
+        spatial = (next(mixes) @ spatial.relu().flatten(2)).view_as(spatial)
+        if len(pooled):
+            every = pool.expand(len(pooled), -1, -1)
+            pooled = (every @ pooled.flatten(2)).view_as(pooled)
+        for out, targets in zip(
+            (skip, channel, spatial, pooled), fan.targets, strict=True
+        ):
+            parts = out.split([len(rows) for _, rows in targets])
+            for part, (target, rows) in zip(parts, targets, strict=True):
+                nodes[target].index_add_(0, rows, part)
+    return nodes[-1]
+
+
 class CellStack:
     """K networks of the kind `MixNet`, each of its own code, as one function.
 
@@ -130,29 +157,10 @@ class CellStack:
         h = (x.flatten(0, 1) @ embed).unflatten(1, (T, B)) + position  # (K, T, B, C)
         mixes = iter(rest)
         for _ in range(CELLS):
-            h = self.cell(h, mixes)
+            h = stacked_cell(h, self.fans, mixes, self.pool)
             # The mean over C as a product: no operand is broadcast, which is faster.
             h = h * (h.square() @ self.mean + 1e-4).rsqrt()
         return h.relu().mean(1) @ head  # (K, B, 10)
-
-    def cell(self, x: Tensor, mixes: Iterator[Tensor]) -> Tensor:
-        """Run one cell of every network, (K, T, B, C) -> (K, T, B, C)."""
-        nodes = [x, *(torch.zeros_like(x) for _ in self.fans)]
-        for node, fan in zip(nodes, self.fans, strict=False):
-            picked = node.index_select(0, fan.pick)  # (edges, T, B, C)
-            skip, channel, spatial, pool = picked.split(fan.counts)
-            channel = (channel.relu().flatten(1, 2) @ next(mixes)).view_as(channel)
-            spatial = (next(mixes) @ spatial.relu().flatten(2)).view_as(spatial)
-            if len(pool):
-                every = self.pool.expand(len(pool), -1, -1)
-                pool = (every @ pool.flatten(2)).view_as(pool)
-            for out, targets in zip(
-                (skip, channel, spatial, pool), fan.targets, strict=True
-            ):
-                parts = out.split([len(rows) for _, rows in targets])
-                for part, (target, rows) in zip(parts, targets, strict=True):
-                    nodes[target].index_add_(0, rows, part)
-        return nodes[-1]
 
     def network(self, k: int) -> MixNet:
         """Give the k-th network as a plain module with the present weights."""
@@ -274,8 +282,9 @@ def train_cells(
 ) -> CellResults:
     """Train one network a code, all in one graph, and score them.
 
-    Adam, the rate falling from `lr` to 0 along half a cosine. All networks of one seed
-    see the same batches in the same order.
+    Adam without decay; the rate falls from `lr` to 0 along half a cosine. All networks
+    of one seed see the same batches in the same order. The defaults are the recipe of
+    the book's table, 500 steps.
 
     Args:
         codes: (K, 6) digits, or K codes as text; 16 to 32 at once are fastest.
@@ -291,7 +300,7 @@ def train_cells(
     adam = FlatAdam(stack.flat)
     shuffler = torch.Generator().manual_seed(seed)
     steps = epochs * (len(y) // batch)
-    losses = []
+    losses: list[Tensor] = []
     for _ in range(epochs):
         order = torch.randperm(len(y), generator=shuffler).to(x.device)
         for rows in order[: len(y) // batch * batch].split(batch):
