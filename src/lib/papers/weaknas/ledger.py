@@ -5,7 +5,7 @@ PyTorch's "meta" device, which have shapes and no numbers.
 """
 
 import json
-from itertools import product
+from itertools import pairwise, product
 from math import comb
 from typing import Any
 
@@ -14,9 +14,12 @@ import torch
 
 from lib.assets import paper_path
 from lib.data import spaces
+from lib.metrics.macs import count_macs
 from lib.papers.weaknas.acquisition import shrinking
+from lib.papers.weaknas.ofa import FOUND, OFAMobileNet
 from lib.papers.weaknas.predictors import paper_predictor
 
+MILLION = 1e6
 SPACES = {
     "nb201": spaces.NB201,
     "mixcell4": spaces.MIXCELL4,
@@ -166,3 +169,56 @@ def top_sizes(start: int, end: int, at: list[int]) -> list[int]:
     """
     size = shrinking(start, end)
     return [size(step) for step in at]
+
+
+def _found(name: str) -> OFAMobileNet:
+    """Build a network that the paper found, without numbers."""
+    with torch.device("meta"):
+        return OFAMobileNet(*FOUND[name]).eval()
+
+
+def found_macs_m(name: str, side: int) -> float:
+    """Count the multiply-adds of one picture, normalisation aside, in millions.
+
+    Args:
+        name: "800" or "1000", the queries that the search had.
+        side: of the picture, in pixels.
+    """
+    picture = torch.zeros(1, 3, side, side, device="meta")
+    return count_macs(_found(name), picture, include_norm=False) / MILLION
+
+
+def both_macs_m(side: int) -> list[float]:
+    """Count the multiply-adds of one picture by both networks, in millions."""
+    return [found_macs_m(name, side) for name in FOUND]
+
+
+def both_parameters_m() -> list[float]:
+    """Count the parameters of both networks, in millions."""
+    return [
+        sum(p.numel() for p in _found(name).parameters()) / MILLION for name in FOUND
+    ]
+
+
+def both_widths() -> list[list[int]]:
+    """List the widths of both networks from the first convolution to the last layer.
+
+    Those are the first convolution, the first block, five stages, the last convolution
+    and the layer before the classes.
+    """
+    return [_widths(name) for name in FOUND]
+
+
+def _widths(name: str) -> list[int]:
+    """Run a network part by part and read the widths off its maps."""
+    model = _found(name)
+    x = model.stem(torch.zeros(1, 3, 224, 224, device="meta"))
+    widths = [x.shape[1]]
+    ends = [
+        1,
+        *(1 + np.cumsum(FOUND[name].depths)).tolist(),
+    ]  # the first block is alone
+    for start, end in pairwise([0, *ends]):
+        x = model.blocks[start:end](x)
+        widths.append(x.shape[1])
+    return [*widths, model.last(x).shape[1], model.head.in_features]
