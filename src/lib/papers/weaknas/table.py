@@ -1,4 +1,4 @@
-"""The book's own table of trained networks: its command, its parts, its loader.
+"""The command that makes the book's own table of trained networks.
 
     python -m lib.papers.weaknas.table --space mixcell4 --seeds 0-7
     python -m lib.papers.weaknas.table --space mixcell4 --seeds 8-23 --codes best:100
@@ -30,19 +30,15 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from lib.assets import paper_path
+from lib.papers.weaknas.shipped import SPACES, class_codes, mixcell4
+from lib.papers.weaknas.trainer import cell_data, train_cells
 
-if TYPE_CHECKING:
-    from lib.data.tabular import TabularBenchmark
-
-SPACES = ("mixcell4", "mixcell5")
-"""Tables that the command can make; `mixcell4` is shipped."""
+__all__ = ["combine", "main", "make_seed", "mixcell4", "train_seed"]
 
 ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": "1000000000",
@@ -51,20 +47,6 @@ ALLOCATOR = {
 """Environment for the training: large blocks come from the heap and stay there."""
 
 Json = dict[str, Any]
-
-
-def class_codes(space: str) -> list[str]:
-    """Give the first code of each class that computes something, as text.
-
-    Raises:
-        ValueError: unknown space.
-    """
-    from lib.data import spaces
-
-    if space not in SPACES:
-        raise ValueError(f"space={space!r} is unknown; allowed: {', '.join(SPACES)}")
-    rows = getattr(spaces, space.upper()).representatives()
-    return ["".join(map(str, row)) for row in rows.tolist()]
 
 
 def train_seed(
@@ -87,13 +69,11 @@ def train_seed(
     Returns:
         Code -> validation and test accuracy in percent.
     """
-    from lib.papers.weaknas.trainer import RECIPE, cell_data, train_cells
-
     data = cell_data(data_seed, device=device)
-    labels = {}
+    labels: dict[str, tuple[float, float]] = {}
     for start in range(0, len(codes), together):
         batch = codes[start : start + together]
-        found = train_cells(batch, data, seed=seed, **RECIPE)
+        found = train_cells(batch, data, seed=seed)
         pairs = zip(found.val.tolist(), found.test.tolist(), strict=True)
         labels.update(zip(batch, pairs, strict=True))
     return labels
@@ -224,50 +204,6 @@ def combine(records: Sequence[Json], codes: Sequence[str]) -> tuple[str, str]:
         )
     kept = [{k: v for k, v in r.items() if k != "labels"} for r in records]
     return out.getvalue(), "".join(json.dumps(line) + "\n" for line in kept)
-
-
-def mixcell4(path: str | Path | None = None) -> TabularBenchmark:
-    """Read the book's own table, MixCell-4: one row a class of trained cells.
-
-    `val` and `test` are the means described at the top of this module, in percent. The
-    neighbours of a row are the classes that one changed digit of its code leads to.
-
-    Args:
-        path: a table that the command made; by default the shipped one.
-    """
-    from lib.data.tabular import TabularBenchmark
-
-    file = Path(path) if path is not None else paper_path("weaknas", "mixcell4.csv")
-    with file.open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
-    codes = torch.tensor([[int(digit) for digit in row["code"]] for row in rows])
-    val, test = (
-        torch.tensor([float(row[name]) for row in rows], dtype=torch.float64)
-        for name in ("val", "test")
-    )
-    return TabularBenchmark(codes, val, test, neighbours=class_neighbours("mixcell4"))
-
-
-@cache
-def class_neighbours(space: str) -> tuple[torch.Tensor, ...]:
-    """Give, for each class, the other classes one changed digit away, rising.
-
-    The digit is changed in the first code of the class; a code whose output is empty
-    leads nowhere.
-
-    Args:
-        space: one of `SPACES`.
-    """
-    from lib.data import spaces
-
-    class_codes(space)  # refuses an unknown space
-    cells = getattr(spaces, space.upper())
-    classes, near = cells.classes(), []
-    for row, code in enumerate(cells.representatives()):
-        places = [cells.row(other) for other in cells.neighbours(code)]
-        found = classes[places].unique()  # sorted
-        near.append(found[(found >= 0) & (found != row)])
-    return tuple(near)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
