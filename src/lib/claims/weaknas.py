@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from lib.data.tabular import TabularBenchmark
+from lib.papers.weaknas import mixcell4
 from lib.papers.weaknas.acquisition import (
     Acquisition,
     expected_improvement,
@@ -182,8 +183,6 @@ def on_nb201(name: str, tables: dict[str, TabularBenchmark], seed: int) -> Numbe
 @cache
 def world() -> TabularBenchmark:
     """Return MixCell-4, read once a process."""
-    from lib.papers.weaknas import mixcell4
-
     return mixcell4()
 
 
