@@ -684,3 +684,41 @@ def test_last_step_stands_without_javascript(open_page: Open) -> None:
 def test_wrong_targets(change: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         target(**change)
+
+
+# --- the NASNet space ---------------------------------------------------------------
+
+CELL = [
+    ("sep_conv_5x5", 1),
+    ("skip_connect", 0),
+    ("avg_pool_3x3", 2),
+    ("dil_conv_3x3", 0),
+]
+
+
+def test_genotype_names_each_operation_and_what_it_reads() -> None:
+    figure = figures.genotype_diagram({"one": CELL, "two": CELL[:2]})
+    first, second = figure.axes
+    said = [text.get_text() for text in first.texts]
+    assert [t for t in said if "of node" in t] == [
+        "sep 5×5\nof node 1",
+        "skip\nof node 0",
+        "pool 3×3\nof node 2",
+        "dil 3×3\nof node 0",
+    ]
+    assert [t for t in said if "=" in t] == ["node 2 =", "node 3 ="]
+    assert (first.get_title(), second.get_title()) == ("one", "two")
+    assert len(second.patches) == 2
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        ({}, "none given"),
+        ({"x": CELL[:3]}, "x: 3 operations"),
+        ({"x": [("skip_connect", 2), ("skip_connect", 0)]}, "earlier nodes"),
+    ],
+)
+def test_genotype_refuses(cells: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        figures.genotype_diagram(cells)

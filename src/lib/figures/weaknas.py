@@ -766,6 +766,70 @@ def ofa_diagram(
     return figure
 
 
+def genotype_diagram(cells: Mapping[str, Sequence[tuple[str, int]]]) -> Figure:
+    """Draw cells of the NASNet space: a row a node, a box for each of its two inputs.
+
+    Nodes 0 and 1 are the outputs of the two cells before. A box names an operation and
+    the node that it reads; its shade is its kind.
+
+    Args:
+        cells: name -> operation and node it reads, two for each node from 2 on.
+
+    Raises:
+        ValueError: for no cell, an odd number of operations, or a node that reads a
+            later one.
+    """
+    for name, edges in cells.items():
+        reads = [source for _, source in edges]
+        if not reads or len(reads) % 2:
+            raise ValueError(f"{name}: {len(reads)} operations; two a node are needed")
+        if any(not 0 <= source < 2 + i // 2 for i, source in enumerate(reads)):
+            raise ValueError(f"{name}: a node must read earlier nodes, not {reads}")
+    if not cells:
+        raise ValueError("cells: none given; one is needed")
+    kinds = ("skip", "pool", "dil", "sep")
+    shades = dict(zip(kinds, (SURFACE, *SEQUENTIAL[1:4]), strict=True))
+    words = ("copies", "pools", "dilated filter", "separable filter, twice")
+    rows = max(len(edges) // 2 for edges in cells.values())
+    figure, axes = new_figure(columns=len(cells), height=0.75 + 0.62 * rows)
+    for axis, (title, edges) in zip(axes[0], cells.items(), strict=True):
+        axis.set_axis_off()
+        axis.set_title(title)
+        for i, (name, source) in enumerate(edges):
+            row, column = divmod(i, 2)
+            kind = next(kind for kind in kinds if kind in name)
+            size = name.rpartition("_")[2].replace("x", "×")
+            does = f"{kind} {size}" if "×" in size else kind
+            axis.add_patch(
+                Rectangle(
+                    (column + 0.1, row - 0.36), 0.92, 0.72, fc=shades[kind], ec=INK,
+                    lw=0.8,
+                )
+            )  # fmt: skip
+            axis.text(
+                column + 0.5, row, f"{does}\nof node {source}", ha="center",
+                va="center", fontsize=9, color=text_on(shades[kind]), linespacing=1.25,
+            )  # fmt: skip
+            if column:
+                axis.text(-0.08, row, f"node {row + 2} =", ha="right", va="center")
+                axis.text(1, row, "+", ha="center", va="center")
+        axis.set(xlim=(-0.75, 2.05), ylim=(rows - 0.5, -0.5))
+    used = {
+        kind
+        for edges in cells.values()
+        for n, _ in edges
+        for kind in kinds
+        if kind in n
+    }
+    keys = [
+        (Rectangle((0, 0), 1, 1, fc=shades[kind], ec=INK, lw=0.8), word)
+        for kind, word in zip(kinds, words, strict=True)
+        if kind in used
+    ]
+    legend_above(figure, [k for k, _ in keys], [w for _, w in keys])
+    return figure
+
+
 # --- the widget ---------------------------------------------------------------------
 
 # As all handlers: `this` is the figure, `i` the step, no double quotes. The places of

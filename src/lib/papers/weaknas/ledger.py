@@ -16,6 +16,7 @@ from lib.assets import paper_path
 from lib.data import spaces
 from lib.metrics.macs import count_macs
 from lib.papers.weaknas.acquisition import shrinking
+from lib.papers.weaknas.genotype import GenotypeNetwork
 from lib.papers.weaknas.ofa import FOUND, OFAMobileNet
 from lib.papers.weaknas.predictors import paper_predictor
 
@@ -222,3 +223,20 @@ def _widths(name: str) -> list[int]:
         x = model.blocks[start:end](x)
         widths.append(x.shape[1])
     return [*widths, model.last(x).shape[1], model.head.in_features]
+
+
+def nasnet_parameters_m() -> float:
+    """Count the parameters of the network found in the NASNet space, in millions."""
+    with torch.device("meta"):
+        return sum(p.numel() for p in GenotypeNetwork().parameters()) / MILLION
+
+
+def nasnet_macs_m(side: int) -> float:
+    """Count its multiply-adds of one picture, normalisation aside, in millions.
+
+    Args:
+        side: of the picture, in pixels.
+    """
+    with torch.device("meta"):
+        model, picture = GenotypeNetwork().eval(), torch.zeros(1, 3, side, side)
+        return count_macs(model, picture, include_norm=False) / MILLION
