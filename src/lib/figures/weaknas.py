@@ -802,7 +802,7 @@ def genotype_diagram(cells: Mapping[str, Sequence[tuple[str, int]]]) -> Figure:
             does = f"{kind} {size}" if "×" in size else kind
             axis.add_patch(
                 Rectangle(
-                    (column + 0.1, row - 0.36), 0.92, 0.72, fc=shades[kind], ec=INK,
+                    (column + 0.1, row - 0.36), 0.8, 0.72, fc=shades[kind], ec=INK,
                     lw=0.8,
                 )
             )  # fmt: skip
