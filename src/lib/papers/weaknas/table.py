@@ -241,7 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> Path:
     """Train the missing seeds, then join all of them to one table.
 
     Returns:
-        The table, `SPACE.csv` in the folder.
+        The table, `SPACE.csv` in the folder; the folder if no seed is whole.
     """
     options = parse(arguments)
     folder = options.folder or Path("build", "tables", options.space)
@@ -274,7 +274,11 @@ def main(arguments: Sequence[str] | None = None) -> Path:
         ) as pool:
             for done in [pool.submit(make_seed, *task, **settings) for task in tasks]:
                 print("finished", done.result(), flush=True)
-    table, log = combine(read_seeds(folder), every)
+    records = read_seeds(folder)
+    if not any(len(record["labels"]) == len(every) for record in records):
+        print("no seed of all codes is finished yet: nothing to join")
+        return folder
+    table, log = combine(records, every)
     write_whole(folder / f"{options.space}.log", log)
     write_whole(folder / f"{options.space}.csv", table)
     return folder / f"{options.space}.csv"
@@ -285,4 +289,7 @@ if __name__ == "__main__":
         again = [sys.executable, "-m", "lib.papers.weaknas.table", *sys.argv[1:]]
         os.execve(sys.executable, again, ALLOCATOR | dict(os.environ))
     torch.set_num_threads(1)
-    main()
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(str(error))
