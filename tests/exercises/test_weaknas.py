@@ -296,22 +296,32 @@ WRONG = [
     (5, "sure, np.maximum(gain, 0)", "sure, 7", "it is wrong where std is 0"),
     (5, "sure, np.maximum(gain, 0)", "sure, np.nan", "there is a nan"),
     (5, ", expected)", ", expected).sum()", "one number a network"),
-    (6, "return trace.order[smooth.argmax()]", "return trace", "not SearchTrace"),
-    (6, "return trace.order[smooth.argmax()]", "return 1.5", "not float"),
     (
         6,
-        "return trace.order[smooth.argmax()]",
+        "return trace.order[smooth.predict(asked).argmax()]",
+        "return trace",
+        "not SearchTrace",
+    ),
+    (
+        6,
+        "return trace.order[smooth.predict(asked).argmax()]",
+        "return 1.5",
+        "not float",
+    ),
+    (
+        6,
+        "return trace.order[smooth.predict(asked).argmax()]",
         "return min(set(range(len(space))) - set(trace.order.tolist()))",
         "was never asked",
     ),
     (6, "budget=60", "budget=61", "BudgetError: row"),
     (
         6,
-        "return trace.order[smooth.argmax()]",
+        "return trace.order[smooth.predict(asked).argmax()]",
         "return trace.order[np.random.randint(60)]",
         "draw from it alone",
     ),
-    (6, "smooth.argmax()", "smooth.argmin()", "behind it"),
+    (6, "argmax()", "argmin()", "behind it"),
 ]
 
 
@@ -344,7 +354,7 @@ RIGHT = [
         "gain = mean - seen.max()",
         "gain = (-seen).min() + mean if 0 else mean - max(seen)",
     ),
-    (6, "return trace.order[smooth.argmax()]", "return trace.answer()"),
+    (6, "return trace.order[smooth.predict(asked).argmax()]", "return trace.answer()"),
 ]
 
 

@@ -26,6 +26,7 @@ from lib.metrics import Interval, kendall_tau, paired_interval, t_interval, verd
 from lib.papers.weaknas import book_predictor, weak_nas
 from lib.papers.weaknas.acquisition import expected_improvement
 from lib.papers.weaknas.predictors import Standardised
+from lib.papers.weaknas.table import mixcell4
 from lib.training import progress
 
 Array = NDArray[np.float64]
@@ -561,13 +562,7 @@ SEEDS: dict[Name, Sequence[int]] = {"shipped": range(50), "hidden": range(100, 1
 @cache
 def table(name: Name) -> TabularBenchmark:
     """Return the chapter's table, or one whose pictures come from another seed."""
-    from lib.papers.weaknas import mixcell4
-
-    if name == "shipped":
-        return mixcell4()
-    return TabularBenchmark.from_csv(
-        paper_path("weaknas", "hidden.csv"), code="code", val="val", test="test"
-    )
+    return mixcell4(None if name == "shipped" else paper_path("weaknas", "hidden.csv"))
 
 
 def weak_entry(space: TabularSpace, oracle: Oracle, generator: torch.Generator) -> int:
