@@ -141,14 +141,7 @@ class CellStack:
 
     def weights(self) -> list[Tensor]:
         """Give `flat` cut into its stacks, (k, ...) each, as views."""
-        C, T = self.channels, TOKENS
-        shapes = [(4, C), (T, 1, C), (C, CLASSES)] + 3 * CELLS * [(C, C), (T, T)]
-        counts = [len(places) for places in self.places]
-        parts = self.flat.split(
-            [n * math.prod(shape) for n, shape in zip(counts, shapes, strict=True)]
-        )
-        cut = zip(parts, counts, shapes, strict=True)
-        return [part.view(n, *shape) for part, n, shape in cut]
+        return cut_stacks(self.flat, [len(p) for p in self.places], self.channels)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the scores of all networks: (T, B, 4) -> (K, B, 10)."""
@@ -164,17 +157,31 @@ class CellStack:
 
     def network(self, k: int) -> MixNet:
         """Give the k-th network as a plain module with the present weights."""
-        own = {
+        numbered = {
             i: weight
             for stack, places in zip(self.weights(), self.places, strict=True)
             for weight, (owner, i) in zip(stack, places, strict=True)
             if owner == k
         }
         net = MixNet(self.codes[k], self.channels)
-        with torch.no_grad():
-            for i, parameter in enumerate(net.parameters()):
-                parameter.copy_(own[i])
+        for i, parameter in enumerate(net.parameters()):
+            parameter.data.copy_(numbered[i])
         return net
+
+
+def cut_stacks(flat: Tensor, counts: list[int], channels: int) -> list[Tensor]:
+    """Cut a vector into stacks of weights of one shape, (k, ...) each, as views.
+
+    Args:
+        flat: embeddings, positions and heads, then channel and spatial mixes in turn.
+        counts: k of each stack.
+        channels: C.
+    """
+    C, T = channels, TOKENS
+    shapes = [(4, C), (T, 1, C), (C, CLASSES)] + 3 * CELLS * [(C, C), (T, T)]
+    sizes = [n * math.prod(shape) for n, shape in zip(counts, shapes, strict=True)]
+    parts = zip(flat.split(sizes), counts, shapes, strict=True)
+    return [part.view(n, *shape) for part, n, shape in parts]
 
 
 def plan_fan(codes: list[Code], node: int, device: str | torch.device) -> Fan:
