@@ -98,7 +98,7 @@ def _claims(every: Sequence[Result]) -> list[str]:
         heading,
         _tally(every),
         _glance(every)._repr_html_() + "\n",
-        _figure(measured),
+        _figure(drawn(measured)),
     ]
     parts.append("## Verdicts in words\n")
     for slug in dict.fromkeys(result.paper.slug for result in every):
@@ -134,6 +134,14 @@ def _glance(every: Sequence[Result]) -> Table:
     )
 
 
+def drawn(measured: Sequence[Result]) -> list[Result]:
+    """Return the claims that the forest plot shows: the primary ones, if there are any.
+
+    The table above it has all of them; dozens of panels would be no picture.
+    """
+    return [r for r in measured if r.claim.primary] or list(measured)
+
+
 def _figure(measured: Sequence[Result]) -> str:
     alt = " ".join(
         f"{r.paper.short}, {r.claim.id} on {r.label}: {r.found['verdict']}."
@@ -143,7 +151,8 @@ def _figure(measured: Sequence[Result]) -> str:
     return (
         f"```{{figure}} _static/{FOREST.name}\n:name: results-forest\n"
         f":alt: Paired differences with 95 % intervals. {alt}\n\n"
-        "Paired differences between method and baseline with their 95 % intervals; "
+        "The primary claims: paired differences between method and baseline with their "
+        "95 % intervals; "
         "to the right the method is better. A short bar marks the margin that the "
         "interval has to clear.\n```\n"
     )
@@ -154,10 +163,10 @@ def forest(measured: Sequence[Result]) -> bytes:
     from lib.figures.style import few_colours, figure_image, in_house_style, png_bytes
 
     @in_house_style
-    def drawn() -> bytes:
+    def picture() -> bytes:
         return png_bytes(few_colours(figure_image(_panels(measured))))
 
-    return drawn()
+    return picture()
 
 
 def _panels(measured: Sequence[Result]) -> "Figure":
@@ -374,7 +383,7 @@ def _same_picture(one: bytes | None, other: bytes | None) -> bool:
 def main(arguments: Sequence[str]) -> int:
     """Write the page, or check it; the exit code is 1 where it is not up to date."""
     measured = [result for result in results() if result.found]
-    text, picture = page(), forest(measured) if measured else None
+    text, picture = page(), forest(drawn(measured)) if measured else None
     if list(arguments) == ["--check"]:
         found = complaints(text, picture)
         print("\n".join(found) or "The results page is up to date.")
