@@ -265,20 +265,20 @@ def test_step_buttons_stop_at_both_ends(open_page: Open) -> None:
 
 
 def test_play_stops_at_the_end_and_begins_again(open_page: Open) -> None:
-    page = open_page(shades(interval=100)._repr_html_())
+    page = open_page(shades(interval=800)._repr_html_())
     button = page.locator(".pb-play")
     button.click()
     assert button.inner_text() == "Pause"
     page.wait_for_function("document.querySelector('.pb-play').textContent=='Play'")
     assert "number 3" in visible_alt(page)
-    page.wait_for_timeout(250)
+    page.wait_for_timeout(900)
     assert "number 3" in visible_alt(page)
     button.focus()
     page.keyboard.press("Enter")
     assert "number 0" in visible_alt(page)
     page.keyboard.press("Enter")  # pause
     stopped = visible_alt(page)
-    page.wait_for_timeout(250)
+    page.wait_for_timeout(900)
     assert visible_alt(page) == stopped
 
 
