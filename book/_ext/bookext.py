@@ -21,6 +21,8 @@ from urllib.parse import quote, urlsplit
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.ext.autodoc import DataDocumenter
+from sphinx.util.inspect import object_description
 from sphinx.util.docutils import SphinxDirective
 
 from lib.assets import load_paper, paper_path, papers
@@ -151,6 +153,16 @@ def automodule(name: str) -> str:
     """Return the directive that documents what a module itself defines."""
     options = ["   :members:", "   :ignore-module-all:"]
     return "\n".join(["```{eval-rst}", f".. automodule:: {name}", *options, "```"])
+
+
+class ShortDataDocumenter(DataDocumenter):
+    """Gives a constant's value only where it can be read: short, without addresses."""
+
+    def should_suppress_value_header(self) -> bool:
+        """Say whether the value is left out."""
+        value = object_description(self.object)
+        hidden = len(value) > 120 or " at 0x" in value
+        return hidden or super().should_suppress_value_header()
 
 
 def keep_marks(
@@ -298,6 +310,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension."""
     app.add_config_value("bookext_state", site_state(app), "html", str)
     app.add_directive("cards", Cards)
+    app.add_autodocumenter(ShortDataDocumenter, override=True)
     app.connect("config-inited", set_addresses, priority=100)
     app.connect("source-read", write_rooms)
     app.connect("autodoc-process-docstring", keep_marks)

@@ -76,6 +76,8 @@ def text_problems(html: str) -> list[str]:
         )
         if image.get("alt") is None or (meaningful and not str(image["alt"]).strip()):
             problems.append(f"no alt text: {str(image)[:90]}")
+    if " at 0x" in soup.get_text(" "):
+        problems.append("the text holds the address of an object")
     for tag in soup.find_all(["script", "style", "code", "pre"]):
         tag.decompose()
     words = re.findall(r"\b(?:NaN|nan|undefined)\b", soup.get_text(" "))

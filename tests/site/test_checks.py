@@ -103,6 +103,7 @@ def test_a_link_to_another_host_is_allowed() -> None:
         ('<figure><img src="a.png" alt=" "></figure>', "no alt text"),
         ("<p>accuracy: NaN</p>", "holds NaN"),
         ("<p>undefined seeds</p>", "holds undefined"),
+        ("<dt><code>MLP = &lt;f at 0x7f&gt;</code></dt>", "address"),
     ],
 )
 def test_broken_text_is_found(html: str, expected: str) -> None:
