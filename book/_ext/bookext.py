@@ -22,8 +22,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.ext.autodoc import DataDocumenter
-from sphinx.util.inspect import object_description
 from sphinx.util.docutils import SphinxDirective
+from sphinx.util.inspect import object_description
 
 from lib.assets import load_paper, paper_path, papers
 from lib.figures.palette import css_variables

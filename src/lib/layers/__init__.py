@@ -1,5 +1,6 @@
 """Building blocks used by two chapters or more; they import nothing else of ours."""
 
+from lib.layers.contrast import FeatureQueue, SplitBatchNorm2d, info_nce
 from lib.layers.conv import (
     ConvBNAct,
     DropPath,
@@ -49,6 +50,7 @@ __all__ = [
     "DropPath",
     "DynamicReLU",
     "FCNHead",
+    "FeatureQueue",
     "FormerToMobile",
     "LePE",
     "LeanDynamicReLU",
@@ -60,12 +62,14 @@ __all__ = [
     "Segmenter",
     "SemanticFPNHead",
     "SpatialDynamicReLU",
+    "SplitBatchNorm2d",
     "SqueezeExcite",
     "StripeAttention",
     "UPerHead",
     "channel_shuffle",
     "crop_rows",
     "fuse",
+    "info_nce",
     "merge_heads",
     "pad_rows",
     "segmentation_loss",

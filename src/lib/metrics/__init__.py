@@ -12,6 +12,16 @@ from lib.metrics.intervals import (
 )
 
 if TYPE_CHECKING:  # heavy, so they are loaded when first used
+    from lib.metrics.clustering import (
+        ari,
+        clustering_report,
+        davies_bouldin,
+        hungarian_accuracy,
+        knn_accuracy,
+        nmi,
+        purity,
+        silhouette,
+    )
     from lib.metrics.detection import average_precision
     from lib.metrics.macs import count_macs, macs_by_part
     from lib.metrics.ranking import (
@@ -31,19 +41,27 @@ if TYPE_CHECKING:  # heavy, so they are loaded when first used
 __all__ = [
     "Interval",
     "Ruggedness",
+    "ari",
     "average_precision",
     "bootstrap_interval",
+    "clustering_report",
     "confusion_matrix",
     "count_macs",
+    "davies_bouldin",
     "ecdf",
+    "hungarian_accuracy",
     "iou_per_class",
     "kendall_tau",
+    "knn_accuracy",
     "macs_by_part",
     "mean_iou",
+    "nmi",
     "paired_difference",
     "paired_interval",
     "pixel_accuracy",
+    "purity",
     "ruggedness",
+    "silhouette",
     "t_interval",
     "top_k_overlap",
     "verdict",
@@ -51,16 +69,24 @@ __all__ = [
 
 _LATER = {
     "Ruggedness": "ranking",
+    "ari": "clustering",
     "average_precision": "detection",
+    "clustering_report": "clustering",
     "confusion_matrix": "segmentation",
     "count_macs": "macs",
+    "davies_bouldin": "clustering",
     "ecdf": "ranking",
+    "hungarian_accuracy": "clustering",
     "iou_per_class": "segmentation",
     "kendall_tau": "ranking",
+    "knn_accuracy": "clustering",
     "macs_by_part": "macs",
     "mean_iou": "segmentation",
+    "nmi": "clustering",
     "pixel_accuracy": "segmentation",
+    "purity": "clustering",
     "ruggedness": "ranking",
+    "silhouette": "clustering",
     "top_k_overlap": "ranking",
 }
 

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
         write_atomically,
     )
     from lib.training.loops import batches, seed_everything
-    from lib.training.schedules import warmup_cosine
+    from lib.training.schedules import cosine_momentum, warmup_cosine
 
 __all__ = [
     "EMA",
     "batches",
+    "cosine_momentum",
     "load_checkpoint",
     "progress",
     "save_checkpoint",
@@ -33,6 +34,7 @@ __all__ = [
 _HOMES = {
     "EMA": "averaging",
     "batches": "loops",
+    "cosine_momentum": "schedules",
     "load_checkpoint": "checkpoints",
     "progress": "bars",
     "save_checkpoint": "checkpoints",

@@ -1,4 +1,4 @@
-"""Learning-rate schedules that torch lacks.
+"""Schedules that torch lacks, of the learning rate and of a momentum.
 
 One cycle, plain cosine, steps and linear warm-up are torch's own:
 `torch.optim.lr_scheduler.OneCycleLR`, `CosineAnnealingLR`, `MultiStepLR`, `LinearLR`.
@@ -47,3 +47,26 @@ def warmup_cosine(
         return final + (1 - final) * (1 + math.cos(math.pi * done)) / 2
 
     return LambdaLR(optimizer, factor)
+
+
+def cosine_momentum(step: int, steps: int, start: float, end: float = 1.0) -> float:
+    """Move the momentum of an averaged copy from `start` to `end` along half a cosine.
+
+    Args:
+        step: number of updates so far, from 0; after `steps` it stays at `end`.
+        steps: number of updates in all.
+        start: momentum of the first update, 0 to 1.
+        end: momentum that is reached after `steps` updates, 0 to 1.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+    if steps < 1:
+        raise ValueError(f"steps={steps} must be 1 or more")
+    if step < 0:
+        raise ValueError(f"step={step} must be 0 or more")
+    for name, value in (("start", start), ("end", end)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name}={value} must be from 0 to 1")
+    left = (1 + math.cos(math.pi * min(step / steps, 1))) / 2
+    return end + (start - end) * left

@@ -14,14 +14,27 @@ if TYPE_CHECKING:
 
     from lib.data.worlds.cells import cell_digits
     from lib.data.worlds.cues import cue_scenes
+    from lib.data.worlds.domains import two_domain_shapes
+    from lib.data.worlds.paper import paper_digits
     from lib.data.worlds.tiles import tile_scenes
 
-__all__ = ["WORLDS", "card", "cell_digits", "cue_scenes", "make", "tile_scenes"]
+__all__ = [
+    "WORLDS",
+    "card",
+    "cell_digits",
+    "cue_scenes",
+    "make",
+    "paper_digits",
+    "tile_scenes",
+    "two_domain_shapes",
+]
 
 WORLDS = {
     "cell_digits": "lib.data.worlds.cells",
     "cue_scenes": "lib.data.worlds.cues",
+    "paper_digits": "lib.data.worlds.paper",
     "tile_scenes": "lib.data.worlds.tiles",
+    "two_domain_shapes": "lib.data.worlds.domains",
 }
 """The worlds by name, with the module that draws each."""
 
