@@ -10,12 +10,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lib.data.augment import BatchAugment, two_views
     from lib.data.columns import column, column_hash, from_arrays
     from lib.data.digits import digit_images
+    from lib.data.halves import class_split
     from lib.data.real import load_pictures
     from lib.data.tensors import random_crop_flip, to_tensors
 
 __all__ = [
+    "BatchAugment",
+    "class_split",
     "column",
     "column_hash",
     "digit_images",
@@ -23,10 +27,13 @@ __all__ = [
     "load_pictures",
     "random_crop_flip",
     "to_tensors",
+    "two_views",
     "worlds",
 ]
 
 _HOMES = {
+    "BatchAugment": "augment",
+    "class_split": "halves",
     "column": "columns",
     "column_hash": "columns",
     "from_arrays": "columns",
@@ -34,6 +41,7 @@ _HOMES = {
     "load_pictures": "real",
     "random_crop_flip": "tensors",
     "to_tensors": "tensors",
+    "two_views": "augment",
 }
 
 
