@@ -1,5 +1,11 @@
 """Few-label transfer (Li et al., ICCV 2021), and MoCo, which it starts from."""
 
+from lib.papers.few_label.clustering import (
+    Clusters,
+    ackmeans,
+    eigen_samples,
+    kmeans,
+)
 from lib.papers.few_label.encoders import (
     ResNet,
     SmallEncoder,
@@ -7,6 +13,14 @@ from lib.papers.few_label.encoders import (
     resnet18,
     resnet50,
     small_encoder,
+)
+from lib.papers.few_label.evaluate import (
+    accuracy,
+    draw_labels,
+    features,
+    finetune,
+    linear_probe,
+    nearest_mean,
 )
 from lib.papers.few_label.moco import MOCO, MoCo, moco
 from lib.papers.few_label.pretrain import (
@@ -19,21 +33,38 @@ from lib.papers.few_label.pretrain import (
     supervised_then_tup,
     tup,
 )
+from lib.papers.few_label.progressive import Oracle, progressive
+from lib.papers.few_label.selection import ORACLES, RULES, select
 
 __all__ = [
     "MOCO",
+    "ORACLES",
     "PRETRAININGS",
+    "RULES",
+    "Clusters",
     "MoCo",
+    "Oracle",
     "ResNet",
     "SmallEncoder",
+    "accuracy",
+    "ackmeans",
+    "draw_labels",
+    "eigen_samples",
+    "features",
+    "finetune",
+    "kmeans",
+    "linear_probe",
     "mixed_batches",
     "moco",
+    "nearest_mean",
     "plain_share",
     "pretrain_moco",
     "pretrain_supervised",
+    "progressive",
     "projection_head",
     "resnet18",
     "resnet50",
+    "select",
     "sequential",
     "small_encoder",
     "supervised_then_tup",
