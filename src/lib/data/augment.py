@@ -30,7 +30,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 turns (0.4 and 0.1) and not in half turns. The operations are those of this module."""
 
 _REACH = 6  # pixels that the blur reads on each side: three of its largest widths
-_DRAWS = 14  # random numbers a picture
+_ROWS = 14  # random numbers a picture
 
 
 @dataclass(frozen=True)
@@ -88,27 +88,19 @@ class BatchAugment:
             ValueError: `images` has another shape or is not floating point.
         """
         _check_images(images)
-        where = generator.device
-        u = torch.rand(_DRAWS, len(images), generator=generator, device=where)
+        u = torch.rand(_ROWS, len(images), generator=generator, device=generator.device)
         u = u.to(images.device)  # from 0 to 1
         s = 2 * u - 1  # from -1 to 1
         area = self.crop[0] + (self.crop[1] - self.crop[0]) * u[0]
+        turn, stretch = self.rotate * s[2], self.aspect * s[1]
         mirror = torch.where((u[5] < 0.5) & self.flip, -1.0, 1.0)
         ratio = images.shape[2] / images.shape[3]
-        view = warp(
-            images,
-            affine_maps(
-                area, self.aspect * s[1], self.rotate * s[2], s[3:5], mirror, ratio
-            ),
-        )
+        maps = affine_maps(area, stretch, turn, s[3:5], mirror, ratio)
         s = s * (u[10] < self.colour)  # from here on only the colours' draws are used
         saturation = (1 + self.saturation * s[9]).where(u[11] >= self.gray, 0)
-        view = recolour(
-            view,
-            colour_matrices(self.hue * math.pi * s[8], saturation),
-            contrast=1 + self.jitter * s[6],
-            shift=0.4 * self.jitter * s[7],
-        )
+        matrices = colour_matrices(self.hue * math.pi * s[8], saturation)
+        contrast, shift = 1 + self.jitter * s[6], 0.4 * self.jitter * s[7]
+        view = recolour(warp(images, maps), matrices, contrast, shift)
         if self.blur:
             view = gaussian_blur(view, (0.1 + 1.9 * u[13]).where(u[12] < self.blur, 0))
         return view
