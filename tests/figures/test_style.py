@@ -113,3 +113,14 @@ def test_part_colours_keep_the_fixed_and_share_out_the_rest() -> None:
     ]
     with pytest.raises(ValueError, match="parts has 8 names; allowed are 1 to 7"):
         part_colours(list("abcdefgh"))
+
+
+def test_few_colours_keep_the_hue_of_a_small_patch() -> None:
+    picture = Image.effect_noise((256, 256), 60).convert("RGB")  # many grays
+    picture.paste("#00b4d8", (10, 10, 16, 16))
+    picture.paste("#1b9e3a", (20, 10, 26, 16))
+    few = few_colours(picture, 64).convert("RGB")
+    moved = np.abs(np.asarray(few).astype(int) - np.asarray(picture)).max(axis=2)
+    assert moved.max() < 40
+    blunt = picture.quantize(64, method=Image.Quantize.MEDIANCUT, dither=0)
+    assert (np.asarray(blunt.convert("RGB")).astype(int) - picture)[10:16].max() > 40

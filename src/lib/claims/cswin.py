@@ -64,7 +64,7 @@ RATE = 4e-3
 """Peak learning rate on tiles; no rate lets a tile know what cannot reach it."""
 
 PICTURE_RATES = (1e-3, 2e-3, 4e-3)
-"""Peak learning rates of the sweep, for every arm; at 8e-3 some learn nothing."""
+"""Peak learning rates of the sweep, for every arm."""
 
 PICTURE_RATE = 2e-3
 """Peak learning rate of every arm on pictures.

@@ -243,6 +243,7 @@ def padded_stripes(
         bar = figure.colorbar(shown, ax=axes[0, 2], location="bottom", pad=0.04)
         bar.outline.set_visible(False)
         bar.ax.locator_params(nbins=3)
+        bar.set_label("share of the token's norm")
     for axis in axes[0]:  # one scale, the map at one place
         axis.set_xlim(-left - 0.1, columns + right + 0.1)
         axis.set_ylim(rows + below + 0.1, -above - 0.1)

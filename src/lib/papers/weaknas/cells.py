@@ -121,7 +121,8 @@ def mix_ops(channels: int, tokens: int = 16) -> Makers:
     """Give the operations of MixCell by digit: four, and the mean pool of MixCell-5.
 
     Every one takes and gives (T, B, C). None has a bias or a scale of its own, so two
-    codes whose expressions simplify to the same one are the same class of functions.
+    codes whose expressions simplify to the same one are the same function where equal
+    operations on equal sources share weights.
 
     Args:
         channels: C.
