@@ -20,7 +20,7 @@ def parts():
     """Return an encoder with running statistics, and a head, for pictures of 2 x 2."""
     torch.manual_seed(0)
     encoder = nn.Sequential(nn.Flatten(), nn.Linear(12, 6), nn.BatchNorm1d(6))
-    return encoder.double(), nn.Linear(6, DIM).double()
+    return encoder.double(), nn.Sequential(nn.Linear(6, DIM)).double()
 
 
 def build(**options):
@@ -175,14 +175,14 @@ def test_running_statistics_of_the_key_are_its_own():
 
 def test_momentum_may_depend_on_the_step():
     model = build(momentum=lambda t: cosine_momentum(t, 3, 0.5))
-    slow = copy.deepcopy(model.query[1].weight.detach())
+    slow = copy.deepcopy(model.query[1][0].weight.detach())
     for t in range(4):
-        now = model.query[1].weight.detach()
+        now = model.query[1][0].weight.detach()
         decay = cosine_momentum(t, 3, 0.5)
         slow = decay * slow + (1 - decay) * now
         model(*views(t))
-        torch.testing.assert_close(model.key[1].weight, slow)
-        nn.init.normal_(model.query[1].weight)
+        torch.testing.assert_close(model.key[1][0].weight, slow)
+        nn.init.normal_(model.query[1][0].weight)
 
 
 def test_shuffled_keys_return_to_their_places():
@@ -197,7 +197,7 @@ def split_model(shuffle):
     encoder = few_label.small_encoder(partial(SplitBatchNorm2d, splits=2))
     return few_label.MoCo(
         encoder,
-        nn.Linear(128, 4),
+        nn.Sequential(nn.Linear(128, 4)),
         queue=8,
         shuffle=shuffle,
         generator=torch.Generator().manual_seed(5),

@@ -22,7 +22,8 @@ class MoCo(nn.Module):
 
     Args:
         encoder: (B, 3, H, W) -> (B, features), trained in place.
-        head: (B, features) -> (B, dim), trained and then thrown away.
+        head: (B, features) -> (B, dim), trained and then thrown away; its last
+            parameter is the offset (dim,).
         queue: number of keys that serve as negatives.
         momentum: share of the old key encoder that an update keeps, or a function of
             the number of updates so far.
@@ -50,10 +51,10 @@ class MoCo(nn.Module):
         self.encoder, self.query = encoder, nn.Sequential(encoder, head)
         self.ema = EMA(self.query, momentum, buffers="keep")
         self.key = self.ema.module
-        dim = [p.shape[0] for p in head.parameters()][-1]
+        dim = list(head.parameters())[-1].shape[0]  # the last offset has one a channel
         self.queue = FeatureQueue(dim, queue, generator)
-        self.temperature, self.symmetric, self.shuffle = temperature, symmetric, shuffle
-        self.generator = generator
+        self.temperature, self.generator = temperature, generator
+        self.symmetric, self.shuffle = symmetric, shuffle
 
     def forward(self, view_q: Tensor, view_k: Tensor) -> Tensor:
         """Update the key encoder, return the loss of two views, then store the keys.
