@@ -26,7 +26,8 @@ from lib.data import column_hash, load_pictures, to_tensors
 from lib.data.augment import BatchAugment
 from lib.data.halves import class_split
 from lib.data.worlds import paper_digits, two_domain_shapes
-from lib.metrics.clustering import clustering_report
+from lib.metrics.clustering import clustering_report, nmi
+from lib.papers.few_label.clustering import kmeans
 from lib.papers.few_label.encoders import small_encoder
 from lib.papers.few_label.evaluate import (
     accuracy,
@@ -46,7 +47,7 @@ Numbers = dict[str, float]
 LABELS = (1, 2, 4, 8)
 """Labels a class, on average where a rule chooses them."""
 
-STEPS = {"world": 1500, "digits": 500, "cifar10": 1500, "sweep": 500}
+STEPS = {"world": 1500, "digits": 500, "cifar10": 1000, "sweep": 500}
 SOURCE, POOL, TEST = 6000, 2000, 1000
 BATCH = 128
 DRAWS, TUNED_DRAWS = 5, 2
@@ -212,37 +213,37 @@ def loops(task: Task, encoder: nn.Module, seed: int) -> dict[str, Numbers]:
     x = features(encoder, pool)
     generator = torch.Generator().manual_seed(seed)
 
-    def tune(net: nn.Module, pictures: Tensor, labels: Tensor) -> nn.Sequential:
-        return finetune(
-            net,
-            pictures,
-            labels,
-            classes,
-            augment=BatchAugment(),
-            generator=seed_everything(seed),
-        )
+    rounds: list[nn.Sequential] = []
 
+    def tune(net: nn.Module, pictures: Tensor, labels: Tensor) -> nn.Sequential:
+        rounds.append(
+            finetune(
+                net,
+                pictures,
+                labels,
+                classes,
+                augment=BatchAugment(),
+                generator=seed_everything(seed),
+            )
+        )
+        return rounds[-1]
+
+    totals = [k * classes for k in ROUNDS]
+    progressive(
+        encoder, pool, totals, lambda i: int(y[i]), finetune=tune, generator=generator
+    )
     found: dict[str, Numbers] = {
         rule: {} for rule in ("progressive", "at_random", "at_once")
     }
-    for k in ROUNDS:
-        rounds = [n * classes for n in ROUNDS if n <= k]
-        net, _ = progressive(
-            encoder,
-            pool,
-            rounds,
-            lambda i: int(y[i]),
-            finetune=tune,
-            generator=generator,
-        )
-        nets = {"progressive": net}
+    for k, last in zip(ROUNDS, rounds, strict=True):
+        nets = {"progressive": last}
         for name, rule in (("at_random", "random"), ("at_once", "kmeans")):
             rows = select(x, k * classes, rule, generator=generator)
             nets[name] = tuned(task, encoder, rows, seed)
         for name, net in nets.items():
             found[name][f"finetune_{k}"] = accuracy(net, *task.test)
-            after = features(net[0], pool)
-            found[name][f"nmi_{k}"] = clusters(after, y, seed)["nmi"]
+            parts = kmeans(features(net[0], pool), classes, generator)
+            found[name][f"nmi_{k}"] = nmi(y, parts.assignment)
     return found
 
 
