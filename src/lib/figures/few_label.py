@@ -404,41 +404,63 @@ def _dots(
             axis.scatter(x, height, c=colours, marker=mark, **style)
 
 
-def _room(axis: Axes, at: NDArray, title: str) -> None:
-    """Leave a little room around a cloud, one scale on both axes."""
-    axis.set_aspect("equal", adjustable="datalim")
+def _room(axis: Axes, at: NDArray, title: str, ratio: float = 1.0) -> None:
+    """Show a cloud on one scale in a box `ratio` times as wide as tall."""
     low, high = at.min(0), at.max(0)
-    pad = 0.04 * max(*(high - low), 1e-9)
-    axis.set(xlim=(low[0] - pad, high[0] + pad), ylim=(low[1] - pad, high[1] + pad))
+    wide, tall = (high - low) / 2
+    tall = 1.08 * max(tall, wide / ratio, 1e-9)
+    x, y = (low + high) / 2
+    axis.set_aspect("equal")
+    axis.set(xlim=(x - ratio * tall, x + ratio * tall), ylim=(y - tall, y + tall))
     bare(axis, title)
 
 
-def _class_legend(
-    figure: Figure, looks: Sequence[tuple[str, str]], names: Sequence[str] | None
-) -> None:
-    if names is not None and len(names) < len(looks):
-        raise ValueError(f"names has {len(names)} entries for {len(looks)} classes")
+def _class_words(names: Sequence[str] | None, classes: int) -> list[str]:
+    if names is not None and len(names) < classes:
+        raise ValueError(f"names has {len(names)} entries for {classes} classes")
+    return list(names or map(str, range(classes)))[:classes]
+
+
+def _columns(words: Sequence[str]) -> int:
+    """Return so many columns of a legend that its rows are full and fit the width."""
+    most = max(1, min(len(words), 70 // (max(map(len, words)) + 6)))
+    return -(-len(words) // -(-len(words) // most))
+
+
+def _class_legend(figure: Figure, words: Sequence[str]) -> None:
     keys = [
         Line2D([], [], ls="", color=colour, marker=mark, ms=5.5, mew=0)
-        for colour, mark in looks
+        for colour, mark in class_looks(len(words))
     ]
-    words = names if names is not None else [str(c) for c in range(len(looks))]
-    legend_above(figure, keys, list(words)[: len(looks)])
+    figure.legend(
+        keys, words, loc="outside upper left", ncols=_columns(words), handlelength=1.0,
+        columnspacing=1.2, borderaxespad=0.0,
+    )  # fmt: skip
 
 
-def _panels(count: int, legend: int, argument: str) -> tuple[Figure, list[Axes]]:
-    """Return a figure with so many square panels, two or three a row."""
+def _panels(
+    count: int, words: Sequence[str], argument: str
+) -> tuple[Figure, list[Axes], str]:
+    """Return a figure with so many square panels, and what parts words in a title.
+
+    Args:
+        count: of panels, 1 to 9, two or three a row.
+        words: of the legend above them, for which there is room; none for no legend.
+        argument: named when there are too many.
+    """
     if not 1 <= count <= 9:
         raise ValueError(f"{argument} has {count} entries; allowed are 1 to 9")
-    columns = min(count, 3 if count in (3, 5, 6, 7, 8, 9) else 2)
+    columns = count if count < 3 else 2 if count == 4 else 3
     rows = -(-count // columns)
     side = WIDTH / columns if columns > 1 else 3.4
-    figure, axes = new_figure(
-        rows, columns, height=rows * (side + 0.22) + 0.22 * legend
-    )
+    title = 0.42 if columns == 3 else 0.25
+    legend = 0.21 * -(-len(words) // _columns(words)) if words else 0
+    figure, axes = new_figure(rows, columns, height=rows * (side + title) + legend)
+    if words:
+        _class_legend(figure, words)
     for axis in axes.flat[count:]:
         axis.set_axis_off()
-    return figure, list(axes.flat[:count])
+    return figure, list(axes.flat[:count]), "\n" if columns == 3 else ": "
 
 
 @in_house_style
@@ -466,15 +488,16 @@ def clouds(
     found = {name: _places(at, f"points[{name!r}]") for name, at in points.items()}
     if not set(nmi or {}) <= set(found):
         raise ValueError(f"nmi has {sorted(nmi or {})}; the clouds are {list(found)}")
-    figure, axes = _panels(len(found), 2, "points")
-    looks: list[tuple[str, str]] = []
+    n = len(next(iter(found.values()), []))
+    y = _labels(labels, n)
+    words = _class_words(names, int(y.max(initial=0)) + 1)
+    figure, axes, between = _panels(len(found), words, "points")
     for axis, (name, at) in zip(axes, found.items(), strict=True):
-        y = _labels(labels, len(at))
-        looks = class_looks(int(y.max()) + 1)
-        _dots(axis, at, y, looks, s=9, lw=0)
-        score = f": NMI {nmi[name]:.2f}" if nmi and name in nmi else ""
+        if len(at) != n:
+            raise ValueError(f"points[{name!r}] has {len(at)} rows, must have {n}")
+        _dots(axis, at, y, class_looks(len(words)), s=9, lw=0)
+        score = f"{between}NMI {nmi[name]:.2f}" if nmi and name in nmi else ""
         _room(axis, at, in_words(name) + score)
-    _class_legend(figure, looks, names)
     return figure
 
 
@@ -493,14 +516,16 @@ def _picks(given: ArrayLike, n: int, argument: str) -> NDArray[np.int64]:
 
 def _draw_chosen(
     axis: Axes, at: NDArray, y: NDArray, rows: NDArray, title: str, size: float = 6
-) -> str:
-    """Draw a pale cloud with the chosen rows on it; say how many classes they meet."""
+) -> None:
+    """Draw a pale cloud with the chosen rows on it; the title counts their classes."""
     looks = class_looks(int(y.max()) + 1)
     _dots(axis, at, y, looks, s=size, lw=0, strength=0.32, zorder=1)
     _dots(axis, at[rows], y[rows], looks, s=46, ec=INK, lw=1.1, zorder=3)
-    met = f"{len(np.unique(y[rows]))} of {len(np.unique(y))} classes"
-    _room(axis, at, f"{title}: {met}")
-    return met
+    _room(axis, at, title + _met(y, rows))
+
+
+def _met(y: NDArray, rows: NDArray) -> str:
+    return f"{len(np.unique(y[rows]))} of {len(np.unique(y))} classes"
 
 
 @in_house_style
@@ -524,12 +549,11 @@ def chosen(
     """
     at = _places(points, "points")
     y = _labels(labels, len(at))
-    figure, axes = _panels(len(picks), 2 if names is not None else 0, "picks")
+    words = _class_words(names, int(y.max()) + 1) if names is not None else []
+    figure, axes, between = _panels(len(picks), words, "picks")
     for axis, (rule, given) in zip(axes, picks.items(), strict=True):
         rows = _picks(given, len(at), f"picks[{rule!r}]")
-        _draw_chosen(axis, at, y, rows, RULE_WORDS.get(rule, rule))
-    if names is not None:
-        _class_legend(figure, class_looks(int(y.max()) + 1), names)
+        _draw_chosen(axis, at, y, rows, RULE_WORDS.get(rule, rule) + between)
     return figure
 
 
@@ -676,7 +700,7 @@ def _label_groups(
     sides = [(sx, sy) for sx in (1, -1, 0) for sy in (0, 1, -1) if sx or sy]
     for name, own in pixels.items():
         text = axis.annotate(
-            looks[name].words, (0, 0), (0, 0), textcoords="offset points",
+            looks[name].words, dots[name].mean(0), (0, 0), textcoords="offset points",
             fontsize=9.5, color=_on_white(looks[name].colour), zorder=4,
         )  # fmt: skip
         text.set_in_layout(False)
@@ -889,7 +913,7 @@ def _share_frame(
     cloud, axis = figure.subplots(2, 1, height_ratios=[2.1, 1])
     rows = _thinned(len(at))
     _dots(cloud, at[rows], y[rows], class_looks(int(y.max()) + 1), s=13, lw=0)
-    _room(cloud, at, f"target share {100 * shares[k]:g} %")
+    _room(cloud, at, f"target share {100 * shares[k]:g} %", 1.7)
     x = np.arange(len(shares))
     axis.axvline(k, color=LINE, lw=8, zorder=0)
     tops = (probe[k] >= nmi[k], probe[k] < nmi[k])
@@ -967,9 +991,7 @@ def budget_frames(
         frames.append(_budget_frame(at, y, words, chosen_rows))
         said = []
         for rule, word, rows in zip(picks, words, chosen_rows, strict=True):
-            line = (
-                f"{word} meets {len(np.unique(y[rows]))} of {len(np.unique(y))} classes"
-            )
+            line = f"{word} meets {_met(y, rows)}"
             if accuracy is not None:
                 if budget not in accuracy.get(rule, {}):
                     raise ValueError(f"accuracy has no {rule!r} at the budget {budget}")
@@ -994,7 +1016,7 @@ def _budget_frame(
     back = {row: k for k, row in enumerate(some)}
     for axis, word, own in zip(axes.flat, words, rows, strict=True):
         places = np.array([back[row] for row in own], dtype=np.int64)
-        _draw_chosen(axis, at[some], y[some], places, word, 9)
+        _draw_chosen(axis, at[some], y[some], places, f"{word}: ", 9)
     return figure
 
 
@@ -1004,7 +1026,7 @@ def _budget_frame(
 # temperature into the output beside its slider.
 _SHOW_WEIGHTS = (
     "const T=+this.querySelector('.pb-row output').value,"
-    "rows=[...this.querySelectorAll('.pb-sim')],"
+    "rows=[...this.querySelectorAll('div.pb-sim')],"
     "s=rows.map(r=>+r.querySelector('input').value),"
     "top=Math.max(...s),e=s.map(x=>Math.exp((x-top)/T)),"
     "sum=e.reduce((a,b)=>a+b),w=e.map(x=>x/sum),"
@@ -1023,7 +1045,8 @@ _SHOW_WEIGHTS = (
 _WEIGHT_STYLE = (
     ".pb-player .pb-sim{display:grid;align-items:center;gap:0 .5rem;"
     "grid-template-columns:5.8rem minmax(5rem,1fr) 3rem 3.6rem minmax(4rem,1fr) 3.9rem}"
-    ".pb-player .pb-sim label span{grid-column:auto;font-weight:400;color:$ink}"
+    ".pb-player .pb-sim label span{grid-column:auto;font-weight:400;"
+    "white-space:nowrap;color:$ink}"
     ".pb-player .pb-sim:first-of-type label span{font-weight:700}"
     ".pb-player .pb-sim input[type=range]{grid-area:auto;height:1.9rem;"
     "accent-color:$accent}"
@@ -1031,15 +1054,15 @@ _WEIGHT_STYLE = (
     "white-space:nowrap;color:$ink;font-size:.92em}"
     ".pb-player .pb-pull{display:block;height:1rem;background:#f1eee5}"
     ".pb-player .pb-pull span{display:block;height:100%}"
-    ".pb-player .pb-heads{font-size:.85em;color:$muted}"
+    ".pb-player .pb-heads{margin:0;font-size:.85em;color:$muted}"
     ".pb-player .pb-heads span{text-align:right}"
-    ".pb-player .pb-heads span:nth-child(-n+2){text-align:left}"
+    ".pb-player .pb-heads span:nth-child(-n+2),.pb-player .pb-heads span:nth-child(5)"
+    "{text-align:left}"
     ".pb-player .pb-hint{margin:.3rem 0 0;font-size:.85em;color:$muted}"
     "@media (max-width:40rem){.pb-player .pb-sim{"
-    "grid-template-columns:5.2rem minmax(3rem,1fr) 2.6rem 3.4rem}"
+    "grid-template-columns:5.8rem minmax(3rem,1fr) 2.6rem 3.4rem}"
     ".pb-player .pb-pull{grid-column:1/4}"
-    ".pb-player .pb-heads span:nth-child(5){display:none}"
-    ".pb-player .pb-heads span:nth-child(6){grid-column:1/5}}"
+    ".pb-player .pb-heads span:nth-child(5){grid-column:1/4}}"
     "@media print{.pb-player .pb-sim input{visibility:hidden}}"
 )
 
@@ -1061,7 +1084,7 @@ class TemperaturePlayer(Widget):
         positive: similarity of the query to its positive key, -1 to 1, rounded to
             hundredths.
         negatives: similarities to 1 to 12 negative keys.
-        temperatures: at least two, positive and rising.
+        temperatures: at least two, rising from 0.01 or more.
         start: index of the temperature shown at first; that nearest to 0.2 when left
             out.
         label: what the widget shows.
@@ -1070,7 +1093,7 @@ class TemperaturePlayer(Widget):
 
     Raises:
         ValueError: a similarity outside -1 to 1, no negative or too many, or
-            temperatures that are not positive and rising.
+            temperatures that do not rise from 0.01 or more.
     """
 
     _update = _SHOW_WEIGHTS
@@ -1093,8 +1116,8 @@ class TemperaturePlayer(Widget):
                 "and 1 to 12 similarities from -1 to 1"
             )
         heats = [float(t) for t in temperatures]
-        if not all(0 < t < math.inf for t in heats) or heats != sorted(set(heats)):
-            raise ValueError(f"temperatures={heats} must be positive and rising")
+        if not all(0.01 <= t < math.inf for t in heats) or heats != sorted(set(heats)):
+            raise ValueError(f"temperatures={heats} must rise from 0.01 or more")
         if start is None and heats:
             start = min(range(len(heats)), key=lambda k: abs(heats[k] - 0.2))
         super().__init__(
@@ -1154,7 +1177,7 @@ class TemperaturePlayer(Widget):
             )
         heads = "".join(
             f"<span>{head}</span>"
-            for head in ("key", "similarity s", "s", "s / T", "", "softmax weight")
+            for head in ("key", "similarity", "s", "s / T", "softmax", "weight")
         )
         return (
             f"<style>{Template(_WEIGHT_STYLE).substitute(PALETTE['light'])}</style>"
