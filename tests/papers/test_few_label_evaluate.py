@@ -107,7 +107,7 @@ def test_linear_probe_is_the_minimum_of_its_loss():
     """The weights of a plain gradient descent answer the same."""
     train_x, train_y, test_x, test_y = (torch.tensor(v) for v in split(5))
     layer = nn.Linear(6, 4).double()
-    optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=500)
+    optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=200)
 
     def closure():
         optimizer.zero_grad()

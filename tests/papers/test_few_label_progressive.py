@@ -1,6 +1,7 @@
 """Rounds of clustering, labelling and fine-tuning, with a fine-tuning of paper."""
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -64,7 +65,7 @@ def test_each_label_is_asked_for_once_and_the_rounds_add_up():
     assert [len(rows) for rows in after] == [4, 8, 16]
     assert oracle.questions == 16 == len(set(oracle.asked))
     assert after[-1].tolist() == oracle.asked
-    for early, late in zip(after, after[1:], strict=False):
+    for early, late in itertools.pairwise(after):
         assert late[: len(early)].equal(early)
     images, y = target()
     for rows, x, given in zip(after, stub.x, stub.y, strict=True):
@@ -141,5 +142,5 @@ def test_modes_are_left_alone():
 
 @pytest.mark.parametrize("rounds", [(), (0, 4), (4, 4), (8, 4), (4, 41)])
 def test_rounds_that_do_not_rise_are_refused(rounds):
-    with pytest.raises(ValueError, match="rounds=.* they must rise, from 1 .* to 40"):
+    with pytest.raises(ValueError, match=r"rounds=.* they must rise, from 1 .* to 40"):
         run(rounds)

@@ -51,7 +51,7 @@ def test_new_rows_all_different_as_many_as_the_budget(rule, data, seed, copies):
     n = data.draw(st.integers(1, 24))
     x = cloud(n, 2, seed)
     if copies:
-        x = x[: max(n // 3, 1)].repeat(4, 1)[:n]
+        x = x[: max(n // 3, 1)].repeat(6, 1)[:n]
     known = data.draw(st.integers(0, n - 1))
     labelled = torch.randperm(n, generator=generator(seed))[:known]
     budget = data.draw(st.integers(1, n - known))
