@@ -26,7 +26,7 @@ def purity(labels: Any, clusters: Any) -> float:
     Raises:
         ValueError: for unequal lengths, no row, or values that are not whole numbers.
     """
-    table = _table(labels, clusters)
+    table = contingency(labels, clusters)
     return float(table.max(1).sum() / table.sum())
 
 
@@ -46,7 +46,7 @@ def hungarian_accuracy(labels: Any, clusters: Any) -> float:
     Raises:
         ValueError: for unequal lengths, no row, or values that are not whole numbers.
     """
-    table = _table(labels, clusters)
+    table = contingency(labels, clusters)
     return float(table[linear_sum_assignment(table, maximize=True)].sum() / table.sum())
 
 
@@ -206,7 +206,7 @@ def clustering_report(
     }
 
 
-def _table(labels: Any, clusters: Any) -> np.ndarray:
+def contingency(labels: Any, clusters: Any) -> np.ndarray:
     """Count the rows of each cluster (first axis) and class."""
     y, c = _pair(labels, clusters)
     y, c = (np.unique(x, return_inverse=True)[1].ravel() for x in (y, c))

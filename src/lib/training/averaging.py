@@ -38,7 +38,7 @@ class EMA:
 
     def __init__(self, model: nn.Module, decay: Decay, buffers: str = "copy"):
         if not callable(decay):
-            _check_decay(decay)
+            check_decay(decay)
         if buffers not in ("copy", "keep"):
             raise ValueError(f"buffers={buffers!r} must be 'copy' or 'keep'")
         self.decay, self.buffers, self.updates = decay, buffers, 0
@@ -52,12 +52,12 @@ class EMA:
             ValueError: the model has other parameters than the average.
         """
         decay = self.decay(self.updates) if callable(self.decay) else self.decay
-        _check_decay(decay)
+        check_decay(decay)
         ours, theirs = (
             dict(self.module.named_parameters()),
             dict(model.named_parameters()),
         )
-        _check_names(ours, theirs)
+        check_names(ours, theirs)
         pairs = [(ours[name], weight.detach()) for name, weight in theirs.items()]
         if pairs:  # one call for all weights instead of one a weight
             old, new = (list(side) for side in zip(*pairs, strict=True))
@@ -82,12 +82,12 @@ class EMA:
         self.updates = state["updates"]
 
 
-def _check_decay(decay: float) -> None:
+def check_decay(decay: float) -> None:
     if not 0 <= decay <= 1:
         raise ValueError(f"decay={decay!r} must be from 0 to 1")
 
 
-def _check_names(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+def check_names(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     if ours.keys() != theirs.keys():
         other = sorted(ours.keys() ^ theirs.keys())
         raise ValueError(

@@ -69,7 +69,7 @@ def ackmeans(
         ValueError: for points that are no finite matrix, anchors of another width, or
             a number out of range.
     """
-    _check(x, k, anchors, restarts, iterations)
+    check_clustering(x, k, anchors, restarts, iterations)
     points = x.double()  # to which and from which an anchor goes without rounding
     anchors = points[:0] if anchors is None else anchors.to(points)
     runs = []
@@ -208,7 +208,7 @@ def squared_distance(x: Tensor, to: Tensor) -> Tensor:
     return (x - to).square().sum(1)
 
 
-def _check(
+def check_clustering(
     x: Tensor, k: int, anchors: Tensor | None, restarts: int, iterations: int
 ) -> None:
     if x.ndim != 2 or not len(x) or not x.isfinite().all():

@@ -152,7 +152,7 @@ def finetune(
         ValueError: for unequal lengths, no image, a class out of range, or a number
             below 1.
     """
-    _check_finetune(x, y, classes, steps, batch)
+    check_few(x, y, classes, steps, batch)
     network = with_head(encoder, x, classes).train().requires_grad_()
     device = next(network.parameters()).device
     rates = [(network[0], encoder_rate), (network[1], head_rate)]
@@ -241,7 +241,7 @@ def _same_rows(name: str, a: Any, other: str, b: Any) -> None:
         )
 
 
-def _check_finetune(x: Tensor, y: Tensor, classes: int, steps: int, batch: int) -> None:
+def check_few(x: Tensor, y: Tensor, classes: int, steps: int, batch: int) -> None:
     _same_rows("x", x, "y", y)
     for name, value in (("classes", classes), ("steps", steps), ("batch", batch)):
         if value < 1:

@@ -78,12 +78,12 @@ def mixed_batches(
     ):
         if rows and not len(pool):
             raise ValueError(f"{name} is empty, but share={share} needs its pictures")
-    left = _rounds(source, batch - part, generator)
-    right = _rounds(target, part, generator)
+    left = rounds_of(source, batch - part, generator)
+    right = rounds_of(target, part, generator)
     return (torch.cat([next(left), next(right)]) for _ in range(steps))
 
 
-def _rounds(pool: Tensor, rows: int, generator: torch.Generator) -> Iterator[Tensor]:
+def rounds_of(pool: Tensor, rows: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Give `rows` pictures of a pool at a time, round after round, without end."""
     order = torch.empty(0, dtype=torch.long)
     while True:

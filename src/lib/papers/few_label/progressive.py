@@ -74,7 +74,7 @@ def progressive(
     Raises:
         ValueError: for rounds that do not rise, or out of range.
     """
-    _check(rounds, len(images))
+    check_rounds(rounds, len(images))
     network, labelled, after = nn.Sequential(encoder), dict[int, int](), []
     for total in rounds:
         z = features(network[0], images)  # (n, d), with the network of the last round
@@ -116,7 +116,7 @@ def pseudo_labels(
     return found, given[found]
 
 
-def _check(rounds: Sequence[int], n: int) -> None:
+def check_rounds(rounds: Sequence[int], n: int) -> None:
     totals = list(rounds)
     rising = all(a < b for a, b in itertools.pairwise(totals))
     if not totals or not rising or totals[0] < 1 or totals[-1] > n:
