@@ -83,11 +83,13 @@ class EMA:
 
 
 def check_decay(decay: float) -> None:
+    """Refuse a share that is not from 0 to 1."""
     if not 0 <= decay <= 1:
         raise ValueError(f"decay={decay!r} must be from 0 to 1")
 
 
 def check_names(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+    """Refuse a model whose parameters have other names; the first one is named."""
     if ours.keys() != theirs.keys():
         other = sorted(ours.keys() ^ theirs.keys())
         raise ValueError(

@@ -211,6 +211,7 @@ def squared_distance(x: Tensor, to: Tensor) -> Tensor:
 def check_clustering(
     x: Tensor, k: int, anchors: Tensor | None, restarts: int, iterations: int
 ) -> None:
+    """Refuse what cannot be clustered; see `ackmeans`."""
     if x.ndim != 2 or not len(x) or not x.isfinite().all():
         raise ValueError(
             f"x: shape {tuple(x.shape)} given; it must be (n, d), all finite, with a "

@@ -242,6 +242,7 @@ def _same_rows(name: str, a: Any, other: str, b: Any) -> None:
 
 
 def check_few(x: Tensor, y: Tensor, classes: int, steps: int, batch: int) -> None:
+    """Refuse what cannot be fine-tuned on; see `finetune`."""
     _same_rows("x", x, "y", y)
     for name, value in (("classes", classes), ("steps", steps), ("batch", batch)):
         if value < 1:

@@ -117,6 +117,7 @@ def pseudo_labels(
 
 
 def check_rounds(rounds: Sequence[int], n: int) -> None:
+    """Refuse rounds that do not rise, or ask for more than n labels."""
     totals = list(rounds)
     rising = all(a < b for a, b in itertools.pairwise(totals))
     if not totals or not rising or totals[0] < 1 or totals[-1] > n:
