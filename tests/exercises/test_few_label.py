@@ -344,7 +344,7 @@ RIGHT = [
     (3, "negatives())", "keys.clone(), temperature=0.2)"),
     (3, "        with torch.no_grad():\n    ", "        if True:\n    "),
     (4, "distance.square().sum()", "float(distance.square().sum())"),
-    (4, "i == iterations or (i and mine.equal(before))", "i == iterations"),
+    (4, "i == iterations or mine.equal(before)", "i == iterations"),
     (4, "                distance[distance.argmax()] = 0", "                pass"),
     (5, "(i.mean, i.low, i.high)", "[round(v, 2) for v in (i.mean, i.low, i.high)]"),
     (
