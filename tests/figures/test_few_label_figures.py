@@ -247,7 +247,7 @@ def test_two_clouds_name_their_classes(capsys: pytest.CaptureFixture) -> None:
     figure_image(figure)
     assert capsys.readouterr().err == ""  # a notebook would keep it
     assert set(names) <= set(words(figure).split("\n"))
-    assert figure.axes[1].get_title(loc="center") == "source, then target"
+    assert figure.axes[1].get_title(loc="center") == "source, then both"
 
 
 @pytest.mark.parametrize("count", [1, 2, 6])

@@ -53,7 +53,7 @@ LOOKS: dict[str, Look] = {
     "source": Look("MoCo source", SERIES[5], "v"),
     "target": Look("MoCo target", SERIES[4], "D"),
     "tup": Look("TUP", SERIES[0], "o"),
-    "sequential": Look("source, then target", SERIES[2], "^", (0, (4, 1.5))),
+    "sequential": Look("source, then both", SERIES[2], "^", (0, (4, 1.5))),
     "supervised_tup": Look("supervised, then TUP", SERIES[3], "P"),
 }
 """What a pretraining is called, and how it looks in every figure."""
