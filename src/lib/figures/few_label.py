@@ -899,7 +899,7 @@ def share_frames(
     ]
     return Player(
         frames, label="Target share of a batch", alts=alts,
-        values=[f"{100 * s:g} %" for s in shares], caption=caption, name=name,
+        values=[f"{100 * s:.3g} %" for s in shares], caption=caption, name=name,
     )  # fmt: skip
 
 
@@ -913,7 +913,7 @@ def _share_frame(
     cloud, axis = figure.subplots(2, 1, height_ratios=[2.1, 1])
     rows = _thinned(len(at))
     _dots(cloud, at[rows], y[rows], class_looks(int(y.max()) + 1), s=13, lw=0)
-    _room(cloud, at, f"target share {100 * shares[k]:g} %", 1.7)
+    _room(cloud, at, f"target share {100 * shares[k]:.3g} %", 1.7)
     x = np.arange(len(shares))
     axis.axvline(k, color=LINE, lw=8, zorder=0)
     tops = (probe[k] >= nmi[k], probe[k] < nmi[k])
@@ -931,7 +931,7 @@ def _share_frame(
     low, high = min(*nmi, *probe), max(*nmi, *probe)
     pad = 0.35 * max(high - low, 0.1)
     axis.set(ylim=(low - pad, high + pad), xlim=(-0.4, len(x) - 0.6))
-    axis.set_xticks(x, [f"{100 * share:g}" for share in shares])
+    axis.set_xticks(x, [f"{100 * share:.3g}" for share in shares])
     axis.set_xlabel("target share of a batch (%), not to scale")
     axis.yaxis.set_major_locator(MaxNLocator(nbins=4))
     axis.grid(axis="y")
