@@ -1,6 +1,7 @@
 """Rival attentions against full attention under a mask written out by loops."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -29,6 +30,7 @@ from lib.papers.cswin.positions import (
     ConditionalPosition,
     RelativeBias,
     position_before,
+    sincos_table,
 )
 from tests.bench import bench_cswin
 
@@ -413,7 +415,7 @@ def test_where_positions_stand():
 
     every = {(0, 0), (0, 1), (1, 0), (1, 1)}
     assert places("none") == places("rpe") == places("lepe") == {}
-    assert places("ape") == {(0, 0): AbsolutePosition}
+    assert places("ape") == places("ape_sincos") == {(0, 0): AbsolutePosition}
     assert places("cpe") == dict.fromkeys({(0, 0), (1, 0)}, ConditionalPosition)
     assert places("cpe_every") == dict.fromkeys(every, ConditionalPosition)
 
@@ -436,6 +438,27 @@ def test_absolute_positions_are_added_and_resized():
     by_hand = sum(w * table[:, i] for w, i in zip(right, (0, 1, 2, 3), strict=True))
     torch.testing.assert_close(wide[:, 0], by_hand)
     assert ape(torch.zeros(1, 8, 3, 3)).shape == (1, 8, 3, 3)
+
+
+@given(st.integers(1, 4), st.integers(1, 7), st.integers(1, 7))
+@settings(max_examples=20)
+def test_sines_and_cosines_by_a_slow_loop(quarter, H, W):
+    table = sincos_table(4 * quarter, (H, W))
+    expected = torch.zeros(1, 4 * quarter, H, W)
+    for i, j, c in itertools.product(range(H), range(W), range(quarter)):
+        angle = 100 ** (-c / quarter)
+        for first, place in ((0, i), (2, j)):
+            expected[0, first * quarter + c, i, j] = math.sin(place * angle)
+            expected[0, (first + 1) * quarter + c, i, j] = math.cos(place * angle)
+    torch.testing.assert_close(table, expected)
+    start = AbsolutePosition(4 * quarter, (H, W), sincos=True)
+    assert torch.equal(start.table, table)
+    assert start.table.requires_grad
+
+
+def test_sines_and_cosines_need_a_multiple_of_four():
+    with pytest.raises(ValueError, match="dim=6; allowed are multiples of 4"):
+        AbsolutePosition(6, (2, 2), sincos=True)
 
 
 def test_conditional_positions_are_a_residual_convolution():

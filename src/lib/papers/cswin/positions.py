@@ -9,25 +9,61 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-POSITIONS = ("none", "ape", "cpe", "cpe_every", "rpe", "lepe")
+POSITIONS = ("none", "ape", "ape_sincos", "cpe", "cpe_every", "rpe", "lepe")
+
+
+def sincos_table(dim: int, side: tuple[int, int]) -> Tensor:
+    """Return a vector for each place: sines and cosines of its row and its column.
+
+    Half of the channels belong to the row, half to the column. The frequencies fall
+    from 1 towards 1 / 100 of a radian a token (Vaswani et al., Attention Is All You
+    Need, 2017, has 1 / 10,000, for longer sequences).
+
+    Args:
+        dim: width C of the tokens, a multiple of 4.
+        side: height H and width W of the table.
+
+    Returns:
+        Table (1, C, H, W) with values in [-1, 1].
+
+    Raises:
+        ValueError: if 4 does not divide the width.
+    """
+    if dim % 4:
+        raise ValueError(f"dim={dim}; allowed are multiples of 4")
+    frequency = 100.0 ** -torch.arange(0, 1, 4 / dim)  # (C / 4)
+    H, W = side
+    row = torch.arange(H)[:, None] * frequency  # (H, C / 4)
+    column = torch.arange(W)[:, None] * frequency
+    row, column = (torch.cat([t.sin(), t.cos()], dim=1) for t in (row, column))
+    both = row[:, None].expand(H, W, -1), column.expand(H, W, -1)
+    return torch.cat(both, dim=2).permute(2, 0, 1)[None]
 
 
 class AbsolutePosition(nn.Module):
     """Add a learned vector to each place of the map (APE).
 
-    A map of another size gets the table resized by bicubic interpolation.
+    A map of another size gets the table resized by bicubic interpolation. The table
+    starts as small random numbers, or as `sincos_table`, and is learned from there.
 
     Args:
         dim: width C of the tokens.
         side: height and width of the table.
+        sincos: whether the table starts as sines and cosines.
 
     Shape: (B, H, W, C) -> (B, H, W, C).
+
+    Raises:
+        ValueError: for sines and cosines of a width that 4 does not divide.
     """
 
-    def __init__(self, dim: int, side: tuple[int, int]) -> None:
+    def __init__(self, dim: int, side: tuple[int, int], sincos: bool = False) -> None:
         super().__init__()
         self.table = nn.Parameter(torch.empty(1, dim, *side))
-        nn.init.trunc_normal_(self.table, std=0.02)
+        if sincos:
+            self.table.data.copy_(sincos_table(dim, side))
+        else:
+            nn.init.trunc_normal_(self.table, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the tokens with their places added."""
@@ -100,8 +136,8 @@ def position_before(
 ) -> nn.Module | None:
     """Build what is added to the tokens before a block, if anything is.
 
-    APE stands before the very first block, "cpe" before the first block of each
-    stage, "cpe_every" before all blocks.
+    "ape" and "ape_sincos" stand before the very first block, "cpe" before the first
+    block of each stage, "cpe_every" before all blocks.
 
     Args:
         position: one of `POSITIONS`.
@@ -114,12 +150,13 @@ def position_before(
         A module from (B, H, W, C) to the same shape, or None.
 
     Raises:
-        ValueError: for a position that is not known.
+        ValueError: for a position that is not known, or "ape_sincos" with a width that
+            4 does not divide.
     """
     if position not in POSITIONS:
         raise ValueError(f"position={position!r}; allowed are {', '.join(POSITIONS)}")
-    if position == "ape" and stage == index == 0:
-        return AbsolutePosition(dim, side)
+    if position.startswith("ape") and stage == index == 0:
+        return AbsolutePosition(dim, side, sincos=position == "ape_sincos")
     if position == "cpe_every" or (position == "cpe" and index == 0):
         return ConditionalPosition(dim)
     return None
