@@ -1,6 +1,5 @@
 """Weights of the authors' release, put into our network."""
 
-import argparse
 import re
 from collections.abc import Mapping
 from functools import partial
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.papers.cswin.model import CSWin
+from lib.papers.official import WEIGHTS, put_weights, read_weights
 
 # Official names and ours. Stages, merges and norms are counted from 1 there.
 RULES = [
@@ -21,7 +21,6 @@ RULES = [
     (r"\.mlp\.fc1\.", ".mlp.widen."),
     (r"\.mlp\.fc2\.", ".mlp.narrow."),
 ]
-WEIGHTS = ("state_dict_ema", "state_dict", "model")  # the first that is there
 
 
 def translate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -40,46 +39,13 @@ def translate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {rename(key): value for key, value in state.items()}
 
 
-def read_weights(source: Mapping[str, Any] | str | Path) -> dict[str, Tensor]:
-    """Return the official state dict of a checkpoint.
-
-    The averaged weights are taken where there are any: the published accuracies are
-    theirs. Of a segmentation network only the body is taken.
-
-    Args:
-        source: see `load_official`.
-
-    Raises:
-        ValueError: if there is no tensor in it.
-    """
-    if isinstance(source, str | Path):
-        # Checkpoints of timm may hold their command line beside the weights.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            found = torch.load(source, map_location="cpu", weights_only=True)
-    else:
-        found = dict(source)
-    for name in WEIGHTS:
-        if isinstance(found.get(name), Mapping):
-            found = found[name]
-            break
-    state = {key.removeprefix("module."): value for key, value in found.items()}
-    body = {
-        k.removeprefix("backbone."): v for k, v in state.items() if "backbone." in k
-    }
-    state = body or state
-    if not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(
-            f"source holds {', '.join(list(state)[:5])}; needed is a state dict, or "
-            f"one under {', '.join(WEIGHTS)}"
-        )
-    return state
-
-
 def load_official(model: CSWin, source: Mapping[str, Any] | str | Path) -> CSWin:
     """Load weights that carry the official keys, of a classifier or of a body.
 
     A body that is given a classifier's weights keeps its own normalisations of the
-    stages' maps, as the official segmentation code does: the classifier has none.
+    stages' maps, as the official segmentation code does: the classifier has none. The
+    averaged weights are taken where there are any: the published accuracies are theirs.
+    Of a segmentation network only the body is taken.
 
     Args:
         model: the network of the same variant, as `cswin` builds it.
@@ -93,24 +59,14 @@ def load_official(model: CSWin, source: Mapping[str, Any] | str | Path) -> CSWin
     Raises:
         ValueError: if keys are missing, left over or of another shape, by name.
     """
-    state = read_weights(source)
-    own, ours = model.state_dict(), translate(state)
+    state = read_weights(source, WEIGHTS, body="backbone.")
+    ours = translate(state)
     theirs = dict(zip(ours, state, strict=True))  # our key -> official key
     if model.head is None and "head.weight" in state:
         ours = {k: v for k, v in ours.items() if not k.startswith(("head.", "norms."))}
+        own = model.state_dict()
         ours |= {k: v for k, v in own.items() if k.startswith("norms.")}
-    wrong = {
-        "missing": [k for k in own if k not in ours],
-        "unexpected": [theirs[k] for k in ours if k not in own],
-        "of another shape": [
-            theirs[k] for k in ours if k in own and ours[k].shape != own[k].shape
-        ],
-    }
-    found = [f"{len(v)} {k}: {', '.join(v[:5])}" for k, v in wrong.items() if v]
-    if found:
-        raise ValueError(f"source does not fit the model; keys {'; '.join(found)}")
-    model.load_state_dict(ours)
-    return model
+    return put_weights(model, ours, theirs)
 
 
 @torch.no_grad()

@@ -1,6 +1,5 @@
 """Weights of the authors' release, put into our network."""
 
-import argparse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lib.papers.mobile_former.model import MobileFormer
+from lib.papers.official import put_weights, read_weights
 
 # Prefixes of the official keys and of ours: the network around the blocks,
 NETWORK = {
@@ -111,28 +111,10 @@ def load_official(
     Raises:
         ValueError: if keys are missing, left over or of another shape, by name.
     """
-    if isinstance(source, str | Path):
-        # Checkpoints of timm may hold their command line beside the weights.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(source, map_location="cpu", weights_only=True)
-    else:
-        content = source
-    state = content.get("state_dict", content)
-    state = {key.removeprefix("module."): value for key, value in state.items()}
-    ours, own = translate(state), model.state_dict()
+    state = read_weights(source, ("state_dict",))
+    ours = translate(state)
     theirs = dict(zip(ours, state, strict=True))  # our key -> official key
-    wrong = {
-        "missing": [k for k in own if k not in ours],
-        "unexpected": [theirs[k] for k in ours if k not in own],
-        "of another shape": [
-            theirs[k] for k in ours if k in own and ours[k].shape != own[k].shape
-        ],
-    }
-    found = [f"{len(v)} {k}: {', '.join(v[:5])}" for k, v in wrong.items() if v]
-    if found:
-        raise ValueError(f"source does not fit the model; keys {'; '.join(found)}")
-    model.load_state_dict(ours)
-    return model
+    return put_weights(model, ours, theirs)
 
 
 @torch.no_grad()

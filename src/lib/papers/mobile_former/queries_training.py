@@ -11,11 +11,8 @@ steps and the form of the head were chosen by them. The AP in the log is therefo
 somewhat flattering, unlike that of a setting chosen on training digits.
 """
 
-import hashlib
-import json
-import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +21,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lib.assets import paper_path
 from lib.data import column
 from lib.data.worlds import cue_scenes
 from lib.layers.detection import Detections, batched_nms, box_iou
@@ -37,15 +33,8 @@ from lib.papers.mobile_former.queries import (
     detection_loss,
     unit_boxes,
 )
-from lib.training import (
-    batches,
-    load_checkpoint,
-    progress,
-    save_checkpoint,
-    seed_everything,
-    warmup_cosine,
-    write_atomically,
-)
+from lib.papers.shipped import extend_log, load_weights, save_weights, versions
+from lib.training import batches, progress, seed_everything, warmup_cosine
 
 SCENES: dict[str, Any] = dict(size=64, grid=4, objects=4, scales=(1, 2), jitter=True)
 """Four digits and a cue a scene, of two sizes, anywhere in their cells."""
@@ -340,12 +329,7 @@ def train_queries(
         "loss": losses,
     }
     if folder is not None:
-        path = Path(folder) / "queries.safetensors"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_checkpoint(path, model=model)
-        stored = path.read_bytes()
-        log |= {"bytes": len(stored), "sha256": hashlib.sha256(stored).hexdigest()}
-        extend_log(path.with_suffix(".json"), log)
+        save_weights(folder, "queries", model, log)
     return model, log
 
 
@@ -364,11 +348,7 @@ def describe(model: QueryDetector, held_out: int) -> dict[str, Any]:
         "few": {"scenes": few} | judge(model, *(part[:few] for part in test)),
         "parameters": sum(p.numel() for p in model.parameters()),
         "multiply_adds": count_macs(model, test[0][:1] / 255),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
+        "versions": versions(),
     }
 
 
@@ -411,17 +391,5 @@ def load_queries(path: str | Path | None = None) -> QueryDetector:
     Raises:
         ValueError: if the file is missing or no checkpoint.
     """
-    if path is None:
-        path = paper_path("mobile_former", "weights", "queries.safetensors")
     model = QueryDetector(CLASSES, **QUERY_NANO)
-    load_checkpoint(path, model=model)
-    return model.eval()
-
-
-def extend_log(path: Path, entries: Mapping[str, Any]) -> None:
-    """Write entries into a log, one a line; those of other names stay."""
-    log = json.loads(path.read_text()) if path.is_file() else {}
-    lines = [
-        f" {json.dumps(k)}: {json.dumps(v)}" for k, v in {**log, **entries}.items()
-    ]
-    write_atomically(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
+    return load_weights(model, "mobile_former", "queries", path)

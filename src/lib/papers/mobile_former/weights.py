@@ -9,13 +9,10 @@ what Mobile alone reaches, widened to at least the multiply-adds of Mobile-Forme
 `sweep` the rates that were tried for both.
 """
 
-import argparse
-import hashlib
 import importlib
-import json
-import platform
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +20,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lib.assets import paper_path
 from lib.layers.detection import Detections, RetinaNet, anchor_shapes, retinanet_loss
 from lib.metrics import average_precision, count_macs
 from lib.papers.mobile_former.model import MobileFormer, widen
 from lib.papers.mobile_former.queries_training import CLASSES, query_scenes
-from lib.training import (
-    batches,
-    load_checkpoint,
-    progress,
-    save_checkpoint,
-    seed_everything,
-    write_atomically,
+from lib.papers.shipped import (
+    extend_log,
+    load_weights,
+    run_command,
+    save_weights,
+    versions,
 )
+from lib.training import batches, progress, seed_everything
 
 # A network for 64x64 pictures, one block longer than `NANO`: maps at strides 4, 8, 16.
 BACKBONE: dict[str, Any] = {
@@ -159,26 +155,28 @@ def judge(net: nn.Module, images: Tensor, boxes: Tensor, labels: Tensor) -> dict
     return result | {"AP50_per_class": each}
 
 
-def train_retinanet(
+def train_detector(
+    build: Callable[[], RetinaNet],
+    about: dict[str, Any],
     seed: int = 0,
     *,
-    arm: str = "mobile_former",
+    rate: float,
     steps: int = 2000,
     batch: int = 16,
-    rate: float | None = None,
     scenes: int = TRAIN,
     held_out: int = TEST,
     split: str = "test",
     folder: str | Path | None = None,
 ) -> tuple[RetinaNet, dict[str, Any]]:
-    """Train the RetinaNet of the book and measure it on held-out scenes.
+    """Train a RetinaNet and measure it on held-out scenes.
 
     Args:
+        build: gives the detector with random weights.
+        about: how the log begins.
         seed: of weights, scenes and their order.
-        arm: the backbone, one of `ARMS`.
+        rate: the highest learning rate.
         steps: number of batches.
         batch: scenes in a batch.
-        rate: the highest learning rate; by default the arm's of `RATES`.
         scenes: number of scenes to learn from.
         held_out: number of scenes to be measured on.
         split: whose digits these have, "test" or, to choose a rate, "train".
@@ -187,14 +185,10 @@ def train_retinanet(
 
     Returns:
         The detector in eval mode, and the log of the run.
-
-    Raises:
-        ValueError: if `arm` is none of `ARMS`.
     """
     start = time.process_time()
     generator = seed_everything(seed)
-    net = build_retinanet(arm)
-    rate = RATES[arm] if rate is None else rate
+    net = build()
     options = dict(steps=steps, batch=batch, rate=rate)
     losses = fit(net, query_scenes(scenes, seed), generator, **options)  # type: ignore[arg-type]
     seconds = round(time.process_time() - start)
@@ -202,9 +196,7 @@ def train_retinanet(
     test = query_scenes(held_out, 0 if split == "test" else 1000, split)
     few = min(FEW, held_out)
     picture = test[0][:1] / 255
-    log = {
-        "command": "python -m lib.papers.mobile_former.weights retinanet",
-        "arm": arm,
+    log = about | {
         "seed": seed,
         **options,
         "scenes": scenes,
@@ -212,30 +204,42 @@ def train_retinanet(
         "multiply_adds": count_macs(net, picture),
         "multiply_adds_backbone": count_macs(net.backbone, picture),
         "seconds": seconds,
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
+        "versions": versions(),
         "held_out": {"scenes": held_out, "split": split} | judge(net, *test),
         "few": {"scenes": few} | judge(net, *(part[:few] for part in test)),
         "loss": losses,
     }
     if folder is not None:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        path = Path(folder) / "retinanet.safetensors"
-        save_checkpoint(path, model=net)
-        data = path.read_bytes()
-        log |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        extend_log(path.with_suffix(".json"), log)
+        save_weights(folder, "retinanet", net, log)
     return net, log
 
 
-def extend_log(path: Path, entries: dict[str, Any]) -> None:
-    """Write entries into a log, one a line; those of other names stay."""
-    log = json.loads(path.read_text()) if path.is_file() else {}
-    lines = [f" {json.dumps(k)}: {json.dumps(v)}" for k, v in (log | entries).items()]
-    write_atomically(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
+def train_retinanet(
+    seed: int = 0,
+    *,
+    arm: str = "mobile_former",
+    rate: float | None = None,
+    **options: Any,
+) -> tuple[RetinaNet, dict[str, Any]]:
+    """Train the RetinaNet of the book and measure it on held-out scenes.
+
+    Args:
+        seed: of weights, scenes and their order.
+        arm: the backbone, one of `ARMS`.
+        rate: the highest learning rate; by default the arm's of `RATES`.
+        options: of `train_detector`.
+
+    Returns:
+        The detector in eval mode, and the log of the run.
+
+    Raises:
+        ValueError: if `arm` is none of `ARMS`.
+    """
+    about = {"command": "python -m lib.papers.mobile_former.weights retinanet"}
+    if rate is None:
+        rate = RATES.get(arm, 0.0)  # other arms are refused when they are built
+    build = partial(build_retinanet, arm)
+    return train_detector(build, about | {"arm": arm}, seed, rate=rate, **options)
 
 
 def sweep_rates(
@@ -314,10 +318,7 @@ def load_detector(name: str) -> nn.Module:
         ValueError: for another name.
     """
     if name == "retinanet":
-        net = build_retinanet()
-        path = paper_path("mobile_former", "weights", "retinanet.safetensors")
-        load_checkpoint(path, model=net)
-        return net.eval()
+        return load_weights(build_retinanet(), "mobile_former", "retinanet")
     if name == "queries":
         return _later("load_queries")()
     raise ValueError(f"name={name!r}; allowed are 'retinanet', 'queries'")
@@ -339,17 +340,8 @@ COMMANDS: dict[str, Callable[[Path], Any]] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and print what was reached."""
-    parser = argparse.ArgumentParser(
-        prog="python -m lib.papers.mobile_former.weights",
-        description="Train the detectors that the book ships.",
-    )
-    parser.add_argument("name", choices=COMMANDS)
-    folder = paper_path("mobile_former", "weights")
-    parser.add_argument("--folder", type=Path, default=folder, help="where to write")
-    chosen = parser.parse_args(arguments)
-    torch.set_num_threads(1)  # the same numbers on every machine of one kind
-    chosen.folder.mkdir(parents=True, exist_ok=True)
-    print(json.dumps(COMMANDS[chosen.name](chosen.folder), indent=1))
+    description = "Train the detectors that the book ships."
+    run_command("mobile_former", description, COMMANDS, arguments)
 
 
 if __name__ == "__main__":
