@@ -128,15 +128,28 @@ def test_unknown_names():
         nano(stripes=(0, 1, 1))
     with pytest.raises(ValueError, match="resolution=2; allowed are 3 and more"):
         nano(resolution=2, patch=(7, 4, 2))
-    with pytest.raises(ValueError, match=r"kind='spiral'; allowed are cross_shaped"):
+    with pytest.raises(
+        ValueError, match=r"attention='spiral'; allowed are cross_shaped"
+    ):
         nano(attention="spiral", resolution=16)
     with pytest.raises(ValueError, match=r"position='gps'; allowed are none"):
         nano(position="gps")
     with pytest.raises(ValueError, match=r"resolution=None; attention='window'"):
         nano(attention="window")
-    for position in ("ape", "rpe"):
+    for position in ("ape", "ape_sincos", "rpe"):
         with pytest.raises(ValueError, match=f"resolution=None; .*'{position}' needs"):
             nano(position=position)
+
+
+@pytest.mark.parametrize(("pixels", "side"), [(224, 7), (384, 12)])
+@pytest.mark.parametrize("attention", ["window", "shifted"])
+def test_windows_by_name_have_the_side_of_swin(attention, pixels, side):
+    net = cswin("T", pixels, attention=attention)
+    first = net.stages[0][0].attention
+    assert first.window == (side, side)
+    assert cswin("T", pixels, attention=attention, stripes=(4,) * 4).stages[0][
+        0
+    ].attn.window == (4, 4)
 
 
 # Any picture.

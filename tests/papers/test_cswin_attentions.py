@@ -364,7 +364,9 @@ def test_convolution_within_one_band_is_the_convolution():
 
 
 def test_refuse():
-    with pytest.raises(ValueError, match=r"kind='round'; allowed are cross_shaped, .*"):
+    with pytest.raises(
+        ValueError, match=r"attention='round'; allowed are cross_shaped, .*"
+    ):
         build_attention("round", "lepe", 8, 4, 2, 0, (4, 4))
     with pytest.raises(ValueError, match="position='gps'; allowed are none, ape"):
         build_attention("full", "gps", 8, 4, 2, 0, (4, 4))

@@ -322,10 +322,10 @@ def window_side(stripe: int, side: tuple[int, int]) -> int:
     return math.ceil(math.sqrt(stripe * sum(side) / 2))
 
 
-def check_switches(kind: str, position: str, stripe: int | None) -> None:
+def check_switches(attention: str, position: str, stripe: int | None) -> None:
     """Refuse what is not known or too small, with a ValueError."""
-    if kind not in KINDS:
-        raise ValueError(f"kind={kind!r}; allowed are {', '.join(KINDS)}")
+    if attention not in KINDS:
+        raise ValueError(f"attention={attention!r}; allowed are {', '.join(KINDS)}")
     if position not in POSITIONS:
         raise ValueError(f"position={position!r}; allowed are {', '.join(POSITIONS)}")
     if stripe is not None and stripe < 1:
@@ -346,7 +346,7 @@ def add_relative_bias(cross: CrossShapedAttention, side: tuple[int, int]) -> nn.
 
 
 def build_attention(
-    kind: str,
+    attention: str,
     position: str,
     dim: int,
     heads: int,
@@ -359,14 +359,14 @@ def build_attention(
     """Build the attention of one block.
 
     Args:
-        kind: one of `KINDS`.
+        attention: one of `KINDS`.
         position: one of `POSITIONS`; "ape" and "cpe" act outside of the attention.
         dim: width C.
         heads: number of heads.
         stripe: width of a stripe, or side of a window, in tokens ("axial" and
             "criss_cross" need none; `window_side` gives windows of equal cost). None,
-            or what covers the map, is full attention whatever the kind, as in the
-            last stage.
+            or what covers the map, is full attention whatever it is called, as
+            in the last stage.
         index: number of the block inside its stage. Even blocks have the windows that
             are not shifted and the vertical stripes of "axial" and "sequential".
         side: height and width of the map in tokens that the network is built for.
@@ -376,31 +376,31 @@ def build_attention(
         A module (B, H, W, C) -> (B, H, W, C) that works at other sizes as well.
 
     Raises:
-        ValueError: for a kind or a position that is not known, or a stripe below 1.
+        ValueError: for an attention or a position not known, or a stripe below 1.
     """
-    check_switches(kind, position, stripe)
+    check_switches(attention, position, stripe)
     lepe, rpe = position == "lepe", position == "rpe"
     if stripe is not None and stripe >= max(side):
         stripe = None
-    if kind == "cross_shaped":
+    if attention == "cross_shaped":
         cross = CrossShapedAttention(
             dim, heads, stripe, lepe=lepe, mask_padding=mask_padding
         )
         return add_relative_bias(cross, side) if rpe else cross
-    if kind == "full" or stripe is None:
+    if attention == "full" or stripe is None:
         bias = RelativeBias(heads, side) if rpe else None
         return WindowAttention(dim, heads, lepe=lepe, bias=bias)
-    if kind == "criss_cross":
+    if attention == "criss_cross":
         lines = (1, side[1]), (side[0], 1)
         both = nn.ModuleList(RelativeBias(heads, line) for line in lines)
         return CrissCrossAttention(dim, heads, lepe=lepe, bias=both if rpe else None)
-    if kind == "sliding":
+    if attention == "sliding":
         around = RelativeBias(heads, (stripe // 2 + 1,) * 2) if rpe else None
         return SlidingWindowAttention(dim, heads, window=stripe, lepe=lepe, bias=around)
-    width = 1 if kind == "axial" else stripe
+    width = 1 if attention == "axial" else stripe
     stripes = (width, None) if index % 2 else (None, width)
-    window = stripes if kind in ("axial", "sequential") else (stripe, stripe)
-    shift = kind == "shifted" and index % 2 == 1
+    window = stripes if attention in ("axial", "sequential") else (stripe, stripe)
+    shift = attention == "shifted" and index % 2 == 1
     rival = WindowAttention(dim, heads, window=window, shift=shift, lepe=lepe)
     rival.bias = RelativeBias(heads, rival.windows(*side).size) if rpe else None
     return rival

@@ -84,7 +84,7 @@ def map_sizes(
 
 
 def choose_attention(
-    kind: str,
+    attention: str,
     position: str,
     dim: int,
     heads: int,
@@ -96,28 +96,30 @@ def choose_attention(
     """Build the attention of one block: cross-shaped windows, or one of their rivals.
 
     Args:
-        kind: "cross_shaped", or another of `lib.papers.cswin.attentions.KINDS`.
+        attention: "cross_shaped", or another of `lib.papers.cswin.attentions.KINDS`.
         position: one of `lib.papers.cswin.positions.POSITIONS`.
         dim: width C.
         heads: number of heads.
-        stripe: width of a stripe in tokens; None for the whole map, whatever the kind.
+        stripe: width of a stripe in tokens; None for the whole map, whatever the
+            attention.
         index: number of the block inside its stage.
         size: height and width of the map the network is built for; a stripe that
             covers it is one branch, the whole map. None if any size may come.
         mask_padding: see `CrossShapedAttention`; the rivals always mask.
 
     Raises:
-        ValueError: for a kind or a position that is not known, or if it needs a size.
+        ValueError: for an attention or a position not known, or if it needs a size.
     """
     options = dict(mask_padding=mask_padding)
     if size is not None:
         return build_attention(
-            kind, position, dim, heads, stripe, index, size, **options
+            attention, position, dim, heads, stripe, index, size, **options
         )
-    check_switches(kind, position, stripe)
-    if kind != "cross_shaped" or position in ("ape", "rpe"):
+    check_switches(attention, position, stripe)
+    if attention != "cross_shaped" or position in ("ape", "ape_sincos", "rpe"):
         raise ValueError(
-            f"resolution=None; attention={kind!r} with position={position!r} needs one"
+            f"resolution=None; attention={attention!r} with position={position!r} "
+            "needs one"
         )
     return CrossShapedAttention(dim, heads, stripe, lepe=position == "lepe", **options)
 
@@ -333,7 +335,8 @@ def cswin(
             size: the last stage alone attends to the whole map, and L has 48 heads
             there, where the released classifier has 24.
         switches: further options of `CSWin`, and `stripes`, `heads` and so on to
-            change a published value.
+            change a published value. With `attention` "window", "shifted" or "sliding"
+            the side of a window is 7, at 384 pixels 12.
 
     Raises:
         ValueError: for a name that is not known.
@@ -341,6 +344,8 @@ def cswin(
     if variant not in VARIANTS:
         raise ValueError(f"variant={variant!r}; allowed are {', '.join(VARIANTS)}")
     stripes = STRIPES.get(img_size, STRIPES[224])
+    if switches.get("attention") in ("window", "shifted", "sliding"):
+        stripes = (12 if img_size == 384 else 7,) * 4  # as in Swin
     options = VARIANTS[variant] | {"stripes": stripes, "resolution": img_size}
     if segmentation:
         options |= SEGMENTATION[variant] | {"resolution": None}
