@@ -145,11 +145,9 @@ def test_unknown_names():
 @pytest.mark.parametrize("attention", ["window", "shifted"])
 def test_windows_by_name_have_the_side_of_swin(attention, pixels, side):
     net = cswin("T", pixels, attention=attention)
-    first = net.stages[0][0].attention
-    assert first.window == (side, side)
-    assert cswin("T", pixels, attention=attention, stripes=(4,) * 4).stages[0][
-        0
-    ].attn.window == (4, 4)
+    assert net.stages[0][0].attention.window == (side, side)
+    net = cswin("T", pixels, attention=attention, stripes=(4,) * 4)
+    assert net.stages[0][0].attention.window == (4, 4)
 
 
 # Any picture.
