@@ -1,110 +1,24 @@
 """The graders of chapter 2 meet the solutions, the empty answers and wrong ones."""
 
-import random
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
 import pytest
 import torch
-from nbformat import NotebookNode
 from torch import Tensor, nn
 from torch.testing import assert_close
 
 from lib.exercises import cswin as exercises
-from lib.exercises.checks import Result, Wrong
+from lib.exercises.checks import Result
 from lib.exercises.cswin import Score
 from lib.layers import CrossShapedAttention, StripeAttention
 from lib.metrics import count_macs
-from tools.notebooks import generated, read, tags
-from tools.student import student_view
+from tests.exercises.graders import Book, Graders
 
-ROOT = Path(__file__).resolve().parents[2]
-BOOK = read(ROOT / "chapters" / "02_cswin" / "exercises.ipynb")
-POINTS = [2, 3, 2, 3, 3, 5]
-
-
-def code_cells(nb: NotebookNode) -> list[NotebookNode]:
-    """Return the code cells, without the one that installs the package."""
-    cells = [cell for cell in nb.cells if cell.cell_type == "code"]
-    return [cell for cell in cells if not generated(cell)]
-
-
-def tagged(tag: str) -> list[NotebookNode]:
-    return [cell for cell in code_cells(BOOK.nb) if tag in tags(cell)]
-
-
-@dataclass
-class Exercise:
-    """The cells of one exercise, and a namespace in which they run."""
-
-    number: int
-
-    def __post_init__(self) -> None:
-        index = self.number - 1
-        cell = tagged("solution")[index]
-        self.solution, self.stub = cell.source, cell.metadata.stub
-        self.points = cell.metadata.points
-        self.visible = tagged("test-visible")[index].source
-        self.hidden = tagged("test-hidden")[index].source
-        self.space: dict[str, Any] = {}
-        exec(code_cells(BOOK.nb)[0].source, self.space)  # the imports
-
-    def grade(self, answer: str) -> Result:
-        """Run an answer and the visible check, which is a single expression."""
-        exec(answer, self.space)
-        return eval(self.visible, self.space)
-
-    def run_hidden(self) -> None:
-        """Run the hidden test on the answer that was graded last."""
-        exec(self.hidden, self.space)
-
-
-NUMBERS = range(1, len(POINTS) + 1)
-
-
-def text_of(heading: str) -> str:
-    """Return the text cell that begins with a heading."""
-    return next(c.source for c in BOOK.nb.cells if c.source.startswith(heading))
-
-
-def test_the_notebook_has_six_exercises() -> None:
-    for tag in ("solution", "test-visible", "test-hidden"):
-        assert len(tagged(tag)) == 6
-    assert [cell.metadata.points for cell in tagged("solution")] == POINTS
-    first = next(cell for cell in BOOK.nb.cells if cell.cell_type == "markdown")
-    assert f"{sum(POINTS)} points in all" in first.source
-    for number, points in zip(NUMBERS, POINTS, strict=True):
-        text = text_of(f"## {number}. ")
-        assert f", {points} points" in text
-        assert f"| {text.splitlines()[0].removeprefix('## ')} |" in first.source
-        assert "*Given:*" in text
-        assert "*Wanted:*" in text
-
-
-def test_stored_outputs_are_the_fixed_lines() -> None:
-    for cell, points in zip(tagged("test-visible"), POINTS, strict=True):
-        (output,) = cell.outputs
-        assert output.text == f"{Result(True, points, '')}\n"
-    assert all(len(cell.outputs) == 1 for cell in tagged("test-hidden"))
+BOOK = Book("02_cswin")
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train the entries of these tests half as long as readers do."""
     monkeypatch.setattr(exercises, "STEPS", 150)
-
-
-@pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("number", NUMBERS)
-def test_solutions_pass(number: int, capsys: pytest.CaptureFixture) -> None:
-    exercise = Exercise(number)
-    before, python = torch.get_rng_state(), random.getstate()
-    assert exercise.grade(exercise.solution) == Result(True, exercise.points, "")
-    assert torch.equal(torch.get_rng_state(), before)
-    assert random.getstate() == python
-    exercise.run_hidden()
-    assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 EMPTY = {
@@ -115,20 +29,6 @@ EMPTY = {
     5: "the function is still empty",
     6: "the function is still empty",
 }
-
-# What hidden tests of empty answers end with, by the way the answer is empty.
-FAILURES = (AssertionError, AttributeError, TypeError, RuntimeError, Wrong)
-
-
-@pytest.mark.parametrize("number", NUMBERS)
-def test_empty_stubs_get_a_hint(number: int) -> None:
-    exercise = Exercise(number)
-    result = exercise.grade(exercise.stub)
-    assert (result.passed, result.points) == (False, 0)
-    assert EMPTY[number] in result.hint
-    with pytest.raises(FAILURES):
-        exercise.run_hidden()
-
 
 MERGE = "t.reshape(-1, H // h, W // w, h, w, t.shape[-1])\n    return t.transpose(2, 3)"
 
@@ -331,18 +231,6 @@ WRONG = [
     (6, "self.proj(y)", "self.proj(y - y.mean(0))", "the other pictures of the batch"),
 ]
 
-
-@pytest.mark.parametrize(("number", "old", "new", "hint"), WRONG)
-def test_wrong_answers_get_the_intended_hint(
-    number: int, old: str, new: str, hint: str
-) -> None:
-    exercise = Exercise(number)
-    assert old in exercise.solution
-    result = exercise.grade(exercise.solution.replace(old, new))
-    assert not result.passed
-    assert hint in result.hint
-
-
 # Other ways to be right.
 RIGHT = [
     (2, "-torch.inf", "-1e9"),
@@ -353,13 +241,6 @@ RIGHT = [
 ]
 
 
-@pytest.mark.parametrize(("number", "old", "new"), RIGHT)
-def test_other_right_answers_pass(number: int, old: str, new: str) -> None:
-    exercise = Exercise(number)
-    assert old in exercise.solution
-    assert exercise.grade(exercise.solution.replace(old, new)).passed
-
-
 # Answers that the visible check cannot tell from right ones.
 FOUND_BY_HIDDEN = [
     (2, "(t.flatten(1, 2), heads)", "(t.flatten(1, 2), 3)"),
@@ -368,37 +249,16 @@ FOUND_BY_HIDDEN = [
 ]
 
 
-@pytest.mark.parametrize(("number", "old", "new"), FOUND_BY_HIDDEN)
-def test_hidden_tests_find_what_the_visible_check_cannot(
-    number: int, old: str, new: str
-) -> None:
-    exercise = Exercise(number)
-    assert old in exercise.solution
-    assert exercise.grade(exercise.solution.replace(old, new)).passed
-    with pytest.raises((*FAILURES, KeyError, ValueError)):
-        exercise.run_hidden()
+class TestGraders(Graders):
+    book = BOOK
+    points = (2, 3, 2, 3, 3, 5)
+    empty, wrong, right, found = EMPTY, WRONG, RIGHT, FOUND_BY_HIDDEN
+    secret = ("StripesAsKeys", "key_value", "masked_fill", "number[:, None]")
+    open_questions = 2
 
-
-def test_student_view_runs_and_answers_with_hints(
-    capsys: pytest.CaptureFixture,
-) -> None:
-    view = student_view(BOOK.nb)
-    text = "\n".join(cell.source for cell in view.cells)
-    assert not [cell for cell in view.cells if "test-hidden" in tags(cell)]
-    for cell in BOOK.nb.cells:
-        if tags(cell) & {"solution", "test-hidden"}:
-            assert cell.source not in text
-    for revealed in ("StripesAsKeys", "key_value", "masked_fill", "number[:, None]"):
-        assert revealed not in text
-    assert text.count("*Your answer here.*") == 2
-    space: dict[str, Any] = {}
-    for cell in code_cells(view):
-        exec(cell.source, space)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 6
-    for number, line in zip(NUMBERS, lines, strict=True):
-        assert line.startswith("not yet: ")
-        assert EMPTY[number] in line
+    @pytest.mark.usefixtures("quick")
+    def test_solutions_pass(self, number: int, capsys: pytest.CaptureFixture) -> None:
+        super().test_solutions_pass(number, capsys)
 
 
 # What the checks compare with --------------------------------------------------------
@@ -470,7 +330,7 @@ def test_text_gives_the_budget_and_the_bound() -> None:
     reach = (row[:, None] == row) | (column[:, None] == column)
     assert (reach.sum(dim=1) == 39).all()
     assert exercises.REACH == 39 / 400
-    text = text_of("## 6. ")
+    text = BOOK.text_of("## 6. ")
     for number in (exercises.MACS, exercises.PARAMETERS):
         assert f"{number:,}" in text
     assert "39 of 400" in text

@@ -1,72 +1,21 @@
 """The graders of chapter 4 meet the solutions, the empty answers and wrong ones."""
 
 import math
-import random
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from nbformat import NotebookNode
 
 from lib.exercises import few_label as exercises
-from lib.exercises.checks import Result, Wrong, check
+from lib.exercises.checks import check
 from lib.exercises.few_label import Standing
 from lib.metrics import paired_interval
 from lib.metrics.clustering import nmi
 from lib.papers.few_label import ackmeans, select
 from lib.papers.few_label.clustering import lloyd
-from tools.notebooks import generated, read, tags
-from tools.student import student_view
+from tests.exercises.graders import Book, Exercise, Graders
 
-ROOT = Path(__file__).resolve().parents[2]
-BOOK = read(ROOT / "chapters" / "04_few_label" / "exercises.ipynb")
-POINTS = [2, 2, 3, 3, 3, 5]
-NUMBERS = range(1, len(POINTS) + 1)
-
-
-def code_cells(nb: NotebookNode) -> list[NotebookNode]:
-    """Return the code cells, without the one that installs the package."""
-    cells = [cell for cell in nb.cells if cell.cell_type == "code"]
-    return [cell for cell in cells if not generated(cell)]
-
-
-def tagged(tag: str) -> list[NotebookNode]:
-    return [cell for cell in code_cells(BOOK.nb) if tag in tags(cell)]
-
-
-def solutions() -> list[NotebookNode]:
-    """Return the answers that earn points; a picture is drawn beside them."""
-    return [cell for cell in tagged("solution") if "points" in cell.metadata]
-
-
-@dataclass
-class Exercise:
-    """The cells of one exercise, and a namespace in which they run."""
-
-    number: int
-
-    def __post_init__(self) -> None:
-        index = self.number - 1
-        cell = solutions()[index]
-        self.solution, self.stub = cell.source, cell.metadata.stub
-        self.points = cell.metadata.points
-        self.visible = tagged("test-visible")[index].source
-        self.hidden = tagged("test-hidden")[index].source
-        self.space: dict[str, Any] = {}
-        exec(code_cells(BOOK.nb)[0].source, self.space)  # the imports
-        self.space["table"] = exercises.made_sweep(7)
-
-    def grade(self, answer: str) -> Result:
-        """Run an answer and the visible check, which is a single expression."""
-        exec(answer, self.space)
-        return eval(self.visible, self.space)
-
-    def run_hidden(self) -> None:
-        """Run the hidden test on the answer that was graded last."""
-        exec(self.hidden, self.space)
+BOOK = Book("04_few_label", lambda: {"table": exercises.made_sweep(7)})
 
 
 @pytest.fixture
@@ -76,6 +25,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     few = {"shown": range(6), "hidden": range(100, 106)}
     monkeypatch.setattr(exercises, "SEEDS", few)
     monkeypatch.setattr(exercises, "best_rule", stored_rule)
+    stored_rule("shown")  # scikit-learn draws a number when it is first used
 
 
 RULES_OF_TESTS: dict[str, tuple[str, tuple[float, ...]]] = {}
@@ -92,53 +42,6 @@ def stored_rule(world: exercises.World) -> tuple[str, tuple[float, ...]]:
     return RULES_OF_TESTS[world]
 
 
-def text_of(heading: str) -> str:
-    """Return the text cell that begins with a heading."""
-    return next(c.source for c in BOOK.nb.cells if c.source.startswith(heading))
-
-
-def test_the_notebook_has_six_exercises() -> None:
-    for cells in (solutions(), tagged("test-visible"), tagged("test-hidden")):
-        assert len(cells) == 6
-    assert [cell.metadata.points for cell in solutions()] == POINTS
-    first = next(cell for cell in BOOK.nb.cells if cell.cell_type == "markdown")
-    assert f"{sum(POINTS)} points in all" in first.source
-    for number, points in zip(NUMBERS, POINTS, strict=True):
-        text = text_of(f"## {number}. ")
-        assert f", {points} points" in text
-        assert f"| {text.splitlines()[0].removeprefix('## ')} |" in first.source
-        assert "*Given:*" in text
-        assert "*Wanted:*" in text
-
-
-def test_stored_outputs_are_the_fixed_lines() -> None:
-    for cell, points in zip(tagged("test-visible"), POINTS, strict=True):
-        (output,) = cell.outputs
-        assert output.text.splitlines()[-1] == str(Result(True, points, ""))
-    *others, last = tagged("test-visible")
-    assert all(len(cell.outputs[0].text.splitlines()) == 1 for cell in others)
-    assert " to " in last.outputs[0].text.splitlines()[0]
-    assert all(len(cell.outputs) == 1 for cell in tagged("test-hidden"))
-
-
-@pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("number", NUMBERS)
-def test_solutions_pass(number: int, capsys: pytest.CaptureFixture) -> None:
-    exercise = Exercise(number)
-    hidden = exercise.hidden.replace("== 20", "== 6")  # fewer seeds here
-    stored_rule("shown")  # scikit-learn draws a number when it is first used
-    before, python = torch.get_rng_state(), random.getstate()
-    numpy = np.random.get_state()[1].tolist()  # noqa: NPY002
-    assert exercise.grade(exercise.solution) == Result(True, exercise.points, "")
-    assert torch.equal(torch.get_rng_state(), before)
-    assert random.getstate() == python
-    assert np.random.get_state()[1].tolist() == numpy  # noqa: NPY002
-    torch.manual_seed(0)
-    exec(hidden, exercise.space)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == (3 if number == 6 else 2)
-
-
 EMPTY = {
     1: "the first function is still empty",
     2: "weight has not moved",
@@ -147,21 +50,6 @@ EMPTY = {
     5: "the function is still empty",
     6: "the function is still empty",
 }
-
-# What hidden tests of empty answers end with, by the way the answer is empty.
-FAILURES = (AssertionError, AttributeError, TypeError, RuntimeError, ValueError, Wrong)
-
-
-@pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("number", NUMBERS)
-def test_empty_stubs_get_a_hint(number: int) -> None:
-    exercise = Exercise(number)
-    result = exercise.grade(exercise.stub)
-    assert (result.passed, result.points) == (False, 0)
-    assert EMPTY[number] in result.hint
-    with pytest.raises(FAILURES):
-        exercise.run_hidden()
-
 
 LERP = "old.lerp_(new, 1 - self.decay)"
 PUSH = "        self.queue.push(keys)  # only now: no key is its query's negative\n"
@@ -322,19 +210,6 @@ WRONG = [
     (6, RETURN, "return (-z @ z.mean(0)).argsort()[:budget]", "behind it"),
 ]
 
-
-@pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize(("number", "old", "new", "hint"), WRONG)
-def test_wrong_answers_get_the_intended_hint(
-    number: int, old: str, new: str, hint: str
-) -> None:
-    exercise = Exercise(number)
-    assert old in exercise.solution
-    result = exercise.grade(exercise.solution.replace(old, new))
-    assert not result.passed
-    assert hint in result.hint
-
-
 # Other ways to be right.
 RIGHT = [
     (1, "math.log(queue + 1)", "torch.tensor(queue + 1.0).double().log()"),
@@ -356,15 +231,6 @@ RIGHT = [
     (6, "size.sqrt()", "size"),
 ]
 
-
-@pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize(("number", "old", "new"), RIGHT)
-def test_other_right_answers_pass(number: int, old: str, new: str) -> None:
-    exercise = Exercise(number)
-    assert old in exercise.solution
-    assert exercise.grade(exercise.solution.replace(old, new)).passed
-
-
 SEEN = "(table[0] in (exercises.made_sweep(0)[0], exercises.made_sweep(7)[0]))"
 
 # Answers that the visible check cannot tell from right ones.
@@ -377,40 +243,15 @@ FOUND_BY_HIDDEN = [
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize(("number", "old", "new"), FOUND_BY_HIDDEN)
-def test_hidden_tests_find_what_the_visible_check_cannot(
-    number: int, old: str, new: str
-) -> None:
-    exercise = Exercise(number)
-    assert old in exercise.solution
-    assert exercise.grade(exercise.solution.replace(old, new)).passed
-    with pytest.raises(FAILURES):
-        exercise.run_hidden()
-
-
-@pytest.mark.usefixtures("quick")
-def test_student_view_runs_and_answers_with_hints(
-    capsys: pytest.CaptureFixture,
-) -> None:
-    view = student_view(BOOK.nb)
-    text = "\n".join(cell.source for cell in view.cells)
-    assert not [cell for cell in view.cells if "test-hidden" in tags(cell)]
-    for cell in BOOK.nb.cells:
-        if tags(cell) & {"solution", "test-hidden"}:
-            assert cell.source not in text
-    for revealed in ("lerp_", "log(queue", "only now", "argmax", "i.low", "svd"):
-        assert revealed not in text
-    assert text.count("*Your answer here.*") == 6
-    space: dict[str, Any] = {}
-    for cell in code_cells(view):
-        exec(cell.source, space)
-    lines = [
-        line for line in capsys.readouterr().out.splitlines() if " of 128: " not in line
-    ]
-    assert len(lines) == 6
-    for number, line in zip(NUMBERS, lines, strict=True):
-        assert line.startswith("not yet: ")
-        assert EMPTY[number] in line
+class TestGraders(Graders):
+    book = BOOK
+    points = (2, 2, 3, 3, 3, 5)
+    empty, wrong, right, found = EMPTY, WRONG, RIGHT, FOUND_BY_HIDDEN
+    standing = " to "
+    fewer = ("== 20", "== 6")
+    secret = ("lerp_", "log(queue", "only now", "argmax", "i.low", "svd")
+    open_questions = 6
+    printed = " of 128: "
 
 
 # What the checks compare with --------------------------------------------------------
@@ -439,7 +280,7 @@ def test_a_model_with_two_weights_has_two_buffers() -> None:
 
 
 def test_the_solution_of_exercise_4_is_the_library_s() -> None:
-    exercise = Exercise(4)
+    exercise = Exercise(BOOK, 4)
     exec(exercise.solution, exercise.space)
     generator = torch.Generator().manual_seed(3)
     for a in (0, 2, 5):
@@ -628,7 +469,7 @@ def test_a_standing_is_one_line() -> None:
 
 
 def test_the_numbers_of_exercise_1_are_those_of_moco_v2() -> None:
-    exercise = Exercise(1)
+    exercise = Exercise(BOOK, 1)
     exec(exercise.solution, exercise.space)
     assert exercise.space["classes"](256, 65536) == 65537
     assert round(exercise.space["chance"](256, 65536), 2) == 11.09

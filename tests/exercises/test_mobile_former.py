@@ -1,96 +1,14 @@
 """The graders of chapter 1 meet the solutions, the empty answers and wrong ones."""
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
 import pytest
 import torch
-from nbformat import NotebookNode
 
 from lib.exercises import mobile_former as exercises
-from lib.exercises.checks import Result, Wrong
 from lib.exercises.mobile_former import Score
 from lib.metrics import count_macs
-from tools.notebooks import generated, read, tags
-from tools.student import student_view
+from tests.exercises.graders import Book, Exercise, Graders
 
-ROOT = Path(__file__).resolve().parents[2]
-BOOK = read(ROOT / "chapters" / "01_mobile_former" / "exercises.ipynb")
-POINTS = [1, 2, 2, 3, 3, 5]
-
-
-def code_cells(nb: NotebookNode) -> list[NotebookNode]:
-    """Return the code cells, without the one that installs the package."""
-    cells = [cell for cell in nb.cells if cell.cell_type == "code"]
-    return [cell for cell in cells if not generated(cell)]
-
-
-def tagged(tag: str) -> list[NotebookNode]:
-    return [cell for cell in code_cells(BOOK.nb) if tag in tags(cell)]
-
-
-@dataclass
-class Exercise:
-    """The cells of one exercise, and a namespace in which they run."""
-
-    number: int
-
-    def __post_init__(self) -> None:
-        index = self.number - 1
-        cell = tagged("solution")[index]
-        self.solution, self.stub = cell.source, cell.metadata.stub
-        self.points = cell.metadata.points
-        self.visible = tagged("test-visible")[index].source
-        self.hidden = tagged("test-hidden")[index].source
-        self.space: dict[str, Any] = {}
-        exec(code_cells(BOOK.nb)[0].source, self.space)  # the imports
-
-    def grade(self, answer: str) -> Result:
-        """Run an answer and the visible check, which is a single expression."""
-        exec(answer, self.space)
-        return eval(self.visible, self.space)
-
-    def run_hidden(self) -> None:
-        """Run the hidden test on the answer that was graded last."""
-        exec(self.hidden, self.space)
-
-
-NUMBERS = range(1, len(POINTS) + 1)
-
-
-def test_the_notebook_has_six_exercises() -> None:
-    for tag in ("solution", "test-visible", "test-hidden"):
-        assert len(tagged(tag)) == 6
-    assert [cell.metadata.points for cell in tagged("solution")] == POINTS
-    first = next(cell for cell in BOOK.nb.cells if cell.cell_type == "markdown")
-    assert f"{sum(POINTS)} points in all" in first.source
-    for number, points in zip(NUMBERS, POINTS, strict=True):
-        unit = "point" if points == 1 else "points"
-        assert f", {points} {unit}" in text_of(f"## {number}. ")
-
-
-def text_of(heading: str) -> str:
-    """Return the text cell that begins with a heading."""
-    return next(c.source for c in BOOK.nb.cells if c.source.startswith(heading))
-
-
-def test_stored_outputs_are_the_fixed_lines() -> None:
-    for cell, points in zip(tagged("test-visible"), POINTS, strict=True):
-        (output,) = cell.outputs
-        assert output.text == f"{Result(True, points, '')}\n"
-    assert all(len(cell.outputs) == 1 for cell in tagged("test-hidden"))
-
-
-@pytest.mark.parametrize("number", NUMBERS)
-def test_solutions_pass(number: int, capsys: pytest.CaptureFixture) -> None:
-    exercise = Exercise(number)
-    before = torch.get_rng_state()
-    assert exercise.grade(exercise.solution) == Result(True, exercise.points, "")
-    assert torch.equal(torch.get_rng_state(), before)
-    exercise.run_hidden()
-    assert len(capsys.readouterr().out.splitlines()) == 2
-
+BOOK = Book("01_mobile_former")
 
 EMPTY = {
     1: "the function is still empty",
@@ -100,20 +18,6 @@ EMPTY = {
     5: "this is the chapter's order",
     6: "the function is still empty",
 }
-
-# What hidden tests of empty answers end with, by the way the answer is empty.
-FAILURES = (AssertionError, AttributeError, TypeError, RuntimeError, Wrong)
-
-
-@pytest.mark.parametrize("number", NUMBERS)
-def test_empty_stubs_get_a_hint(number: int) -> None:
-    exercise = Exercise(number)
-    result = exercise.grade(exercise.stub)
-    assert (result.passed, result.points) == (False, 0)
-    assert EMPTY[number] in result.hint
-    with pytest.raises(FAILURES):
-        exercise.run_hidden()
-
 
 # Number of the exercise; what is replaced in its solution, by what; words of the hint.
 WRONG = [
@@ -272,78 +176,45 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("number", "old", "new", "hint"), WRONG)
-def test_wrong_answers_get_the_intended_hint(
-    number: int, old: str, new: str, hint: str
-) -> None:
-    exercise = Exercise(number)
-    assert old in exercise.solution
-    result = exercise.grade(exercise.solution.replace(old, new))
-    assert not result.passed
-    assert hint in result.hint
-
-
 def test_an_entry_that_is_always_the_same_network_is_refused() -> None:
-    exercise = Exercise(6)
+    exercise = Exercise(BOOK, 6)
     exec(exercise.solution, exercise.space)
     result = exercise.grade("net = entry()\n\ndef entry():\n    return net")
     assert "build a new network at each call" in result.hint
 
 
-# Answers that the visible check cannot tell from right ones.
-FOUND_BY_HIDDEN = [
+# Other ways to be right.
+RIGHT = [
+    (1, "3 if gate else 2", "2 + gate"),
     (
-        1,
-        "def mobile_to_former_macs(height, width, channels, tokens, dim, heads=2, "
-        "gate=True):\n    return 8496 if gate else 7344",
-    ),
-    (3, "\n\ndef extra_parameters(variant):\n    return 815232"),
-    (
-        5,
-        "class EarlyBlock(MobileFormerBlock):\n"
-        "    def context(self, x, old, tokens):\n"
-        "        return (old[:, 0].detach(),)",
+        2,
+        "p[:, :, None, None].chunk(2, dim=1)",
+        "p.unflatten(1, (2, -1, 1, 1)).unbind(1)",
     ),
 ]
 
-
-@pytest.mark.parametrize(("number", "answer"), FOUND_BY_HIDDEN)
-def test_hidden_tests_find_what_the_visible_check_cannot(
-    number: int, answer: str
-) -> None:
-    exercise = Exercise(number)
-    exec(exercise.solution, exercise.space)  # the other parts of the answer
-    assert exercise.grade(answer).passed
-    with pytest.raises((AssertionError, RuntimeError)):
-        exercise.run_hidden()
+# Answers that the visible check cannot tell from right ones.
+FOUND_BY_HIDDEN = [
+    (1, "return attention", "return 8496 if gate else 7344  #"),
+    (3, "return formers", "return 815232  #"),
+    (5, "old[:, 0]", "old[:, 0].detach()"),
+]
 
 
 def test_hidden_test_of_the_order_follows_gradients() -> None:
-    exercise = Exercise(5)
+    exercise = Exercise(BOOK, 5)
     exec(exercise.solution.replace("old[:, 0]", "tokens[:, 0]"), exercise.space)
     with pytest.raises(AssertionError):
         exercise.run_hidden()
 
 
-def test_student_view_runs_and_answers_with_hints(
-    capsys: pytest.CaptureFixture,
-) -> None:
-    view = student_view(BOOK.nb)
-    text = "\n".join(cell.source for cell in view.cells)
-    assert not [cell for cell in view.cells if "test-hidden" in tags(cell)]
-    for cell in BOOK.nb.cells:
-        if tags(cell) & {"solution", "test-hidden"}:
-            assert cell.source not in text
-    assert "old[:, 0]" not in text
-    assert "*Your answer here.*" in text
-    space: dict[str, Any] = {}
-    for cell in code_cells(view):
-        exec(cell.source, space)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 6
-    for number, line in zip(NUMBERS, lines, strict=True):
-        assert line.startswith("not yet: ")
-        assert EMPTY[number] in line
+class TestGraders(Graders):
+    book = BOOK
+    points = (1, 2, 2, 3, 3, 5)
+    empty, wrong, right, found = EMPTY, WRONG, RIGHT, FOUND_BY_HIDDEN
+    stated = ()
+    secret = ("old[:, 0]",)
+    open_questions = 1
 
 
 # The leaderboard ---------------------------------------------------------------------
@@ -355,7 +226,7 @@ def test_text_gives_the_costs_of_the_book() -> None:
     dynamic = exercises.claims.CellAnswers("dynamic_relu", exercises.ANSWERS)
     costs = [count_macs(net, x, include_norm=False) for net in (book, dynamic)]
     assert costs[0] <= exercises.BUDGET < costs[1]
-    text = text_of("## 6. ")
+    text = BOOK.text_of("## 6. ")
     for number in (*costs, exercises.BUDGET):
         assert f"{number:,}" in text
     steps = exercises.claims.STEPS["three_cues"]

@@ -2,80 +2,24 @@
 
 import json
 import random
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from nbformat import NotebookNode
 from scipy.special import ndtr
 from scipy.stats import kendalltau
 
 from lib.data.spaces import MIXCELL4, NB201
 from lib.data.tabular import BudgetError, TabularBenchmark
 from lib.exercises import weaknas as exercises
-from lib.exercises.checks import Result, Wrong
 from lib.exercises.weaknas import Standing
 from lib.metrics import kendall_tau, paired_interval, t_interval
 from lib.papers.weaknas.search import draw
-from tools.notebooks import generated, read, tags
-from tools.student import student_view
+from tests.exercises.graders import Book, Exercise, Graders
 
-ROOT = Path(__file__).resolve().parents[2]
-BOOK = read(ROOT / "chapters" / "03_weaknas" / "exercises.ipynb")
-POINTS = [2, 3, 2, 3, 3, 5]
-
-
-def code_cells(nb: NotebookNode) -> list[NotebookNode]:
-    """Return the code cells, without the one that installs the package."""
-    cells = [cell for cell in nb.cells if cell.cell_type == "code"]
-    return [cell for cell in cells if not generated(cell)]
-
-
-def tagged(tag: str) -> list[NotebookNode]:
-    return [cell for cell in code_cells(BOOK.nb) if tag in tags(cell)]
-
-
-def solutions() -> list[NotebookNode]:
-    """Return the answers that earn points; a picture is drawn beside them."""
-    return [cell for cell in tagged("solution") if "points" in cell.metadata]
-
-
-def given(text: str) -> str:
-    """Return the code cell that begins with some words."""
-    return next(c.source for c in code_cells(BOOK.nb) if c.source.startswith(text))
-
-
-@dataclass
-class Exercise:
-    """The cells of one exercise, and a namespace in which they run."""
-
-    number: int
-
-    def __post_init__(self) -> None:
-        index = self.number - 1
-        cell = solutions()[index]
-        self.solution, self.stub = cell.source, cell.metadata.stub
-        self.points = cell.metadata.points
-        self.visible = tagged("test-visible")[index].source
-        self.hidden = tagged("test-hidden")[index].source
-        self.space: dict[str, Any] = {}
-        exec(code_cells(BOOK.nb)[0].source, self.space)  # the imports
-        self.space["table"] = exercises.table("shipped")
-
-    def grade(self, answer: str) -> Result:
-        """Run an answer and the visible check, which is a single expression."""
-        exec(answer, self.space)
-        return eval(self.visible, self.space)
-
-    def run_hidden(self) -> None:
-        """Run the hidden test on the answer that was graded last."""
-        exec(self.hidden, self.space)
-
-
-NUMBERS = range(1, len(POINTS) + 1)
+BOOK = Book("03_weaknas", lambda: {"table": exercises.table("shipped")})
 
 
 def made_up(seed: int) -> TabularBenchmark:
@@ -123,51 +67,6 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> dict[str, TabularBenchmark]:
     return made
 
 
-def text_of(heading: str) -> str:
-    """Return the text cell that begins with a heading."""
-    return next(c.source for c in BOOK.nb.cells if c.source.startswith(heading))
-
-
-def test_the_notebook_has_six_exercises() -> None:
-    for cells in (solutions(), tagged("test-visible"), tagged("test-hidden")):
-        assert len(cells) == 6
-    assert [cell.metadata.points for cell in solutions()] == POINTS
-    first = next(cell for cell in BOOK.nb.cells if cell.cell_type == "markdown")
-    assert f"{sum(POINTS)} points in all" in first.source
-    for number, points in zip(NUMBERS, POINTS, strict=True):
-        text = text_of(f"## {number}. ")
-        assert f", {points} points" in text
-        assert f"| {text.splitlines()[0].removeprefix('## ')} |" in first.source
-        assert "*Given:*" in text
-        assert "*Wanted:*" in text
-
-
-def test_stored_outputs_are_the_fixed_lines() -> None:
-    for cell, points in zip(tagged("test-visible"), POINTS, strict=True):
-        (output,) = cell.outputs
-        assert output.text.splitlines()[-1] == str(Result(True, points, ""))
-    *others, last = tagged("test-visible")
-    assert all(len(cell.outputs[0].text.splitlines()) == 1 for cell in others)
-    assert " to WeakNAS: " in last.outputs[0].text.splitlines()[0]
-    assert all(len(cell.outputs) == 1 for cell in tagged("test-hidden"))
-
-
-@pytest.mark.usefixtures("tables")
-@pytest.mark.parametrize("number", NUMBERS)
-def test_solutions_pass(number: int, capsys: pytest.CaptureFixture) -> None:
-    exercise = Exercise(number)
-    hidden = exercise.hidden.replace("== 50", "== 3")  # fewer seeds here
-    before, python = torch.get_rng_state(), random.getstate()
-    numpy = np.random.get_state()[1].tolist()  # noqa: NPY002
-    assert exercise.grade(exercise.solution) == Result(True, exercise.points, "")
-    assert torch.equal(torch.get_rng_state(), before)
-    assert random.getstate() == python
-    assert np.random.get_state()[1].tolist() == numpy  # noqa: NPY002
-    exec(hidden, exercise.space)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == (3 if number == 6 else 2)
-
-
 EMPTY = {
     1: "the first function is still empty",
     2: "the function is still empty",
@@ -176,21 +75,6 @@ EMPTY = {
     5: "the incumbent is the worst network seen",
     6: "the function is still empty",
 }
-
-# What hidden tests of empty answers end with, by the way the answer is empty.
-FAILURES = (AssertionError, AttributeError, TypeError, RuntimeError, Wrong)
-
-
-@pytest.mark.usefixtures("tables")
-@pytest.mark.parametrize("number", NUMBERS)
-def test_empty_stubs_get_a_hint(number: int) -> None:
-    exercise = Exercise(number)
-    result = exercise.grade(exercise.stub)
-    assert (result.passed, result.points) == (False, 0)
-    assert EMPTY[number] in result.hint
-    with pytest.raises(FAILURES):
-        exercise.run_hidden()
-
 
 # Number of the exercise; what is replaced in its solution, by what; words of the hint.
 WRONG = [
@@ -324,19 +208,6 @@ WRONG = [
     (6, "argmax()", "argmin()", "behind it"),
 ]
 
-
-@pytest.mark.usefixtures("tables")
-@pytest.mark.parametrize(("number", "old", "new", "hint"), WRONG)
-def test_wrong_answers_get_the_intended_hint(
-    number: int, old: str, new: str, hint: str
-) -> None:
-    exercise = Exercise(number)
-    assert old in exercise.solution
-    result = exercise.grade(exercise.solution.replace(old, new))
-    assert not result.passed
-    assert hint in result.hint
-
-
 # Other ways to be right.
 RIGHT = [
     (1, "(n + 1) // 2", "-(-n // 2)"),
@@ -358,14 +229,6 @@ RIGHT = [
 ]
 
 
-@pytest.mark.usefixtures("tables")
-@pytest.mark.parametrize(("number", "old", "new"), RIGHT)
-def test_other_right_answers_pass(number: int, old: str, new: str) -> None:
-    exercise = Exercise(number)
-    assert old in exercise.solution
-    assert exercise.grade(exercise.solution.replace(old, new)).passed
-
-
 # Answers that the visible check cannot tell from right ones.
 FOUND_BY_HIDDEN = [
     (1, "return (n + 1) / (t + 1)", "return (n + 1) / (t + 1) + (6 < n < 20)"),
@@ -376,43 +239,17 @@ FOUND_BY_HIDDEN = [
 
 
 @pytest.mark.usefixtures("tables")
-@pytest.mark.parametrize(("number", "old", "new"), FOUND_BY_HIDDEN)
-def test_hidden_tests_find_what_the_visible_check_cannot(
-    number: int, old: str, new: str
-) -> None:
-    exercise = Exercise(number)
-    assert old in exercise.solution
-    assert exercise.grade(exercise.solution.replace(old, new)).passed
-    with pytest.raises((*FAILURES, KeyError, ValueError)):
-        exercise.run_hidden()
-
-
-@pytest.mark.usefixtures("tables")
-def test_student_view_runs_and_answers_with_hints(
-    capsys: pytest.CaptureFixture,
-) -> None:
-    view = student_view(BOOK.nb)
-    text = "\n".join(cell.source for cell in view.cells)
-    assert not [cell for cell in view.cells if "test-hidden" in tags(cell)]
-    for cell in BOOK.nb.cells:
-        if tags(cell) & {"solution", "test-hidden"}:
-            assert cell.source not in text
-    for revealed in (
-        "Alike",
-        "subtract.outer",
+class TestGraders(Graders):
+    book = BOOK
+    points = (2, 3, 2, 3, 3, 5)
+    empty, wrong, right, found = EMPTY, WRONG, RIGHT, FOUND_BY_HIDDEN
+    standing = " to WeakNAS: "
+    fewer = ("== 50", "== 3")
+    secret = (
+        *("Alike", "subtract.outer", "smooth"),
         "norm.cdf(z) + std * norm.pdf(z)\n    return",
-        "smooth",
-    ):
-        assert revealed not in text
-    assert text.count("*Your answer here.*") == 5
-    space: dict[str, Any] = {}
-    for cell in code_cells(view):
-        exec(cell.source, space)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 6
-    for number, line in zip(NUMBERS, lines, strict=True):
-        assert line.startswith("not yet: ")
-        assert EMPTY[number] in line
+    )
+    open_questions = 5
 
 
 # What the checks compare with --------------------------------------------------------
@@ -474,15 +311,15 @@ def test_rankings_have_ties_in_every_other_pair() -> None:
 
 def test_the_improvement_is_repaired_by_an_independent_formula() -> None:
     """The official slip ranks by the mean alone where accuracies are in percent."""
-    space: dict[str, Any] = {}
-    exec(code_cells(BOOK.nb)[0].source, space)
-    exec(solutions()[4].metadata.stub, space)
+    exercise = Exercise(BOOK, 5)
+    space = exercise.space
+    exec(exercise.stub, space)
     generator = np.random.default_rng(0)
     mean, std = generator.normal(90, 2, 50), generator.uniform(0.1, 4, 50)
     seen = generator.normal(85, 5, 20)
     wrong = space["expected_improvement"](mean, std, seen)
     assert (np.argsort(wrong) == np.argsort(mean)).all()
-    exec(solutions()[4].source, space)
+    exec(exercise.solution, space)
     right = space["expected_improvement"](mean, std, seen)
     z = (mean - seen.max()) / std
     slope = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
@@ -575,7 +412,7 @@ def test_a_search_sees_no_label_and_asks_no_more_than_it_may(
 
     assert exercises.search(greedy, tables["shipped"], 0) == 59
     assert exercises.BUDGET == 60
-    assert "60 networks" in text_of("## 6. ")
+    assert "60 networks" in BOOK.text_of("## 6. ")
 
 
 def test_a_standing_is_the_paired_difference_in_test_accuracy(

@@ -37,13 +37,9 @@ def extend_log(path: Path, entries: dict[str, Any]) -> None:
 def save_weights(
     folder: str | Path, name: str, net: nn.Module, log: dict[str, Any]
 ) -> None:
-    """Write weights and log, each whole or not at all.
+    """Write weights and log, each whole or not at all; a missing folder is made.
 
-    Args:
-        folder: is made if it is not there.
-        name: of both files, without their endings.
-        net: the trained network.
-        log: of the run; the file's size and hash are added to it.
+    The size and the hash of the weights' file are added to `log`.
     """
     path = Path(folder) / f"{name}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,16 +50,13 @@ def save_weights(
 
 
 def load_weights(net: Net, slug: str, name: str, path: str | Path | None = None) -> Net:
-    """Give a network the weights that come with the book.
+    """Give a network the weights that come with the book, and put it into eval mode.
 
     Args:
         net: as it was built for the training.
         slug: of the paper.
         name: of the file, without its ending.
-        path: of another file.
-
-    Returns:
-        The network in eval mode.
+        path: of another file, which is read instead.
 
     Raises:
         ValueError: if the file is missing or no checkpoint.
