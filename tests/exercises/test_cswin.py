@@ -79,6 +79,13 @@ WRONG = [
         ".reshape(-1, H, W, t.shape[-1]).transpose(1, 2)",
         "its height before its width",
     ),
+    (1, "t.transpose(2, 3)", "t.transpose(1, 2)", "a row of the map runs through all"),
+    (
+        1,
+        "t.reshape(-1, H // h, W // w",
+        "t.reshape(-1, W // w, H // h",
+        "H / h rows of",
+    ),
     (1, ".reshape(-1, H, W, t.shape[-1])", "", "the map is wrong for tiles of 3 x 2"),
     (1, "return t.transpose", "t.transpose", "the second function is still empty"),
     (2, '"vertical" else', '"horizontal" else', "as high as the map"),
@@ -108,7 +115,7 @@ WRONG = [
         ".softmax(dim=-1) * mask",
         "no longer sum to 1",
     ),
-    (2, " / q.shape[-1] ** 0.5", "", "divided by the root of C / h"),
+    (2, " / q.shape[-1] ** 0.5", "", "divided by the root of C / K"),
     (2, "q.shape[-1] ** 0.5", "size[-1] ** 0.5", "not of C"),
     (2, "softmax(dim=-1)", "softmax(dim=-2)", "over the keys, not over the queries"),
     (2, "flatten(1, 2), heads)", "flatten(1, 2), 1)", "weights of its own"),
@@ -139,6 +146,9 @@ WRONG = [
     (3, "4 * H * W * C**2", "3 * H * W * C**2", "one after the heads, too"),
     (3, "4 * H * W * C**2", "H * W * C**2", "a linear layer each"),
     (3, "4 * H * W * C**2", "12 * H * W * C**2", "the MLP is another part"),
+    (3, "4 * H * W * C**2", "4 * H * W * C * (C + 1)", "no products: leave them out"),
+    (3, "4 * H * W * C**2", "4 * H * W * C**2 + 3 * C", "no products: leave them out"),
+    (3, "4 * H * W * C**2", "H * W * C * (4 * C + 9)", "LePE, nine taps"),
     (
         4,
         "exercises.convolve_in_tiles(conv, v, h, w)",
@@ -202,6 +212,18 @@ WRONG = [
         "left, right = extra // 2, extra - extra // 2",
         "right, left = extra // 2, extra - extra // 2",
         "by one more",
+    ),
+    *(
+        (
+            5,
+            "left, right = extra // 2, extra - extra // 2",
+            f"q, k, v = (F.pad(t, (0, 0, {sides}), value={held}) for t in (q, k, v))\n"
+            "    y = exercises.attend_in_tiles(q, k, v, heads, H, stripe)\n"
+            f"    return y[:, :, {start} : {start} + W]\n    left = right = 0",
+            "and pad both sides",
+        )
+        for sides, start in (("0, extra", "0"), ("extra, 0", "extra"))
+        for held in ("fill", "0.0")
     ),
     (5, "y[:, :, left : left + W]", "y[:, :, :W]", "crop as you padded"),
     (5, "y[:, :, left : left + W]", "y", "cut off what was added"),

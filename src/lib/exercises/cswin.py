@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import torch
@@ -123,6 +124,15 @@ def _wrong_maps(tiles: Tensor, x: Tensor, h: int, w: int) -> Mistakes:
         (
             laid((rows, columns, pictures, h, w), 2, 0, 3, 1, 4),
             "all tiles of the first picture come before those of the second",
+        ),
+        (
+            laid((pictures, rows, columns, h, w), 0, 2, 1, 3, 4),
+            "the axes to exchange are the tile's place in its row of tiles and the row "
+            "inside the tile: a row of the map runs through all tiles side by side",
+        ),
+        (
+            laid((pictures, columns, rows, h, w), 0, 1, 3, 2, 4),
+            "there are H / h rows of W / w tiles each, not the other way round",
         ),
         (x.transpose(1, 2), "the map is (B, H, W, C), its height before its width"),
     ]
@@ -251,7 +261,7 @@ def _wrong_attentions(
     single = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     q, k, v = (t.unflatten(-1, (-1, heads)).movedim(-1, 1) for t in (q, k, v))
     interleaved = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    own = "a head owns C / h channels that stand next to each other"
+    own = "a head owns C / K channels that stand next to each other"
     zeroed = (scale * scores).softmax(-1) * mask
     return [
         (
@@ -266,10 +276,10 @@ def _wrong_attentions(
             gathered(zeroed),
             "mask before the softmax: afterwards the weights no longer sum to 1",
         ),
-        (gathered(hidden.softmax(-1)), "the scores are divided by the root of C / h"),
+        (gathered(hidden.softmax(-1)), "the scores are divided by the root of C / K"),
         (
             gathered((dim**-0.5 * hidden).softmax(-1)),
-            "a head has C / h channels: divide by the root of that, not of C",
+            "a head has C / K channels: divide by the root of that, not of C",
         ),
         (
             gathered((scale * hidden).softmax(-2)),
@@ -386,6 +396,12 @@ def _wrong_macs(
         (right - layer, "a linear layer is missing: there is one after the heads, too"),
         (right - 3 * layer, "queries, keys and values need a linear layer each"),
         (right + 8 * layer, "the MLP is another part of the block: leave it out"),
+        (right + 9 * tokens * dim, "LePE, nine taps a token and channel, is left out"),
+        *(
+            (right + times * dim * one, "biases are sums, no products: leave them out")
+            for times in (4, 3, 1)
+            for one in (tokens, 1)
+        ),
     ]
 
 
@@ -591,6 +607,15 @@ def _wrong_paddings(maps: list[Tensor], stripe: int, fill: float) -> Mistakes:
         for before in {0, left, extra - left, extra}
     }
     mistakes += [(columns(before, y), sides) for before, y in hidden.items()]
+    counted = product({0, extra - left, extra}, (fill, 0.0))
+    mistakes += [
+        (
+            columns(before, _padded(maps, stripe, before, held, "count")),
+            "padded keys take part: hide them by a mask; and pad both sides, where the "
+            "number is odd the right side by one more",
+        )
+        for before, held in counted
+    ]
     # The padded columns themselves hold what a query without a meaning gathers.
     crop = "crop as you padded: the first column of the map stands behind padding"
     return [*mistakes, (columns(0, _padded(maps, stripe, left, fill, "hidden")), crop)]
