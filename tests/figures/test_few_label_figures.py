@@ -97,22 +97,44 @@ def test_sheet_has_a_row_a_class() -> None:
     assert (page[6:8] == 1).all()  # white between the rows
 
 
-def test_two_sheets_show_pictures_of_one_size() -> None:
-    source = (pictures(12), torch.arange(12) % 6, list("abcdef"))
-    target = (pictures(6, seed=1), torch.arange(6) % 3, ["a long name", "y", "z"])
+def test_two_sheets_have_a_row_a_shape() -> None:
+    names = ["disc, solid", "disc, stripes", "star, solid", "star, stripes"]
+    source = (pictures(8), torch.arange(8) % 4, names)
+    target = (pictures(6, seed=1), torch.arange(6) % 3, ["a, x", "b, x", "c, x"])
     figure = figures.two_sheets(source, target, 2, titles=("left", "right"))
     assert_inside(figure)
     figure.draw_without_rendering()
-    for side, (images, *_) in enumerate((source, target)):
-        expected = images[1].permute(1, 2, 0).numpy()
-        assert np.allclose(cut(figure, side, 1, 0), expected)
+    # Two pictures of a class stand side by side: column 2 begins the next texture.
+    for side, row, column, k in (
+        (0, 0, 0, 0),
+        (0, 0, 3, 5),
+        (0, 1, 2, 3),
+        (1, 2, 1, 5),
+    ):
+        expected = (source, target)[side][0][k].permute(1, 2, 0).numpy()
+        assert np.allclose(cut(figure, side, row, column), expected)
+    left, right = figure.axes
     assert [a.get_title(loc="center") for a in figure.axes] == ["left", "right"]
-    scale = [
-        np.ptp(axis.transData.transform([[0, 0], [8, 0]])[:, 0]) for axis in figure.axes
-    ]
-    assert scale[0] == pytest.approx(scale[1], rel=0.02)
-    tops = [axis.transData.transform([0, 0])[1] for axis in figure.axes]
-    assert tops[0] == pytest.approx(tops[1], abs=1)
+    assert [t.get_text() for t in left.get_yticklabels()] == ["disc", "star"]
+    assert [t.get_text() for t in left.get_xticklabels()] == ["solid", "stripes"]
+    assert left.get_xticks() == pytest.approx([7.5, 23.5], abs=1)
+    assert [t.get_text() for t in right.get_yticklabels()] == ["a", "b", "c"]
+    boxes = [axis.get_window_extent() for axis in figure.axes]
+    assert boxes[0].height == pytest.approx(boxes[1].height, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a", "b"], "must be different shapes and textures"),
+        (["a, x", "a, x"], "must be different shapes and textures"),
+        (["a, x", "b, y"], r"must pair each of \['a', 'b'\] with each of"),
+    ],
+)
+def test_two_sheets_want_shapes_and_textures(names: list[str], message: str) -> None:
+    side = (pictures(4), torch.arange(4) % 2, names)
+    with pytest.raises(ValueError, match=message):
+        figures.two_sheets(side, side)
 
 
 def test_views_stand_below_their_picture() -> None:
@@ -151,23 +173,48 @@ def test_wrong_views(sizes: tuple[int, ...]) -> None:
 # --- training -----------------------------------------------------------------------
 
 
-def test_loss_and_its_running_mean() -> None:
+def test_loss_and_the_mean_around_it() -> None:
     losses = {"source": DRAW.uniform(5, 7, 40), "tup": DRAW.uniform(4, 6, 60)}
-    figure = figures.loss_curve(losses, chance=np.log(1025), window=10)
+    figure = figures.loss_curve(losses, chance=np.log(1025), window=11)
     assert_inside(figure)
-    axis = figure.axes[0]
+    (axis,) = figure.axes
     for k, (name, loss) in enumerate(losses.items()):
         thin, thick = axis.lines[2 * k : 2 * k + 2]
         assert np.array_equal(thin.get_ydata(), loss)
+        assert len(thick.get_xdata()) == len(loss) - 10
         for at, mean in zip(thick.get_xdata(), thick.get_ydata(), strict=True):
-            assert mean == pytest.approx(loss[at - 10 : at].mean())
+            middle = int(at) - 1  # steps count from 1
+            assert mean == pytest.approx(loss[middle - 5 : middle + 6].mean())
         assert thick.get_color() == figures.LOOKS[name].colour
     (chance,) = (line for line in axis.lines if line.get_linestyle() == ":")
     assert chance.get_ydata()[0] == np.log(1025)
-    assert {"MoCo source", "TUP", "chance"} <= set(words(figure).split("\n"))
-    one = figures.loss_curve(torch.linspace(7, 5, 30))
-    assert len(one.axes[0].lines) == 2
-    assert one.legends == []
+    said = ["MoCo source", "TUP", "each step", "mean of 11", "chance"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == said
+
+
+def test_first_steps_have_a_panel() -> None:
+    loss = np.r_[1.0, 2.0, DRAW.uniform(5, 7, 48)]
+    figure = figures.loss_curve(loss, window=4, first=10)
+    assert_inside(figure)
+    left, right = figure.axes
+    (line,) = left.lines
+    assert np.array_equal(line.get_ydata(), loss[:10])
+    assert left.get_xlim() == (0, 10)
+    thin, thick = right.lines
+    assert np.array_equal(thin.get_ydata(), loss)
+    assert thick.get_xdata()[0] == 12.5  # the middle of steps 11 to 14
+    assert thick.get_ydata()[0] == pytest.approx(loss[10:14].mean())
+    said = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert said == ["each step", "mean of 4"]
+
+
+@pytest.mark.parametrize(
+    ("first", "message"),
+    [(-1, "first=-1 must be 0 or more"), (9, "window=2 .* behind the first 9")],
+)
+def test_wrong_first_steps(first: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        figures.loss_curve(np.ones(10), window=2, first=first)
 
 
 @pytest.mark.parametrize(
@@ -193,6 +240,23 @@ def test_no_two_classes_look_alike(classes: int) -> None:
     looks = figures.class_looks(classes)
     assert len(set(looks)) == len(looks) == classes
     assert len(set(looks[:7])) == len({colour for colour, _ in looks[:7]})
+
+
+def test_shapes_have_colours_and_textures_markers() -> None:
+    shapes, textures = "abcde", ("rings", "waves")
+    names = [f"{a}, {b}" for a in shapes for b in textures]
+    looks = figures.class_looks(10, names)
+    assert looks == [(SERIES[k // 2], "o^"[k % 2]) for k in range(10)]
+    figure = figures.clouds({"tup": POINTS}, LABELS, names=names)
+    assert_inside(figure)
+    said = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert said == [*shapes, *textures]
+    dots = drawn(figure.axes[0], 2)
+    for place, label in zip(POINTS, LABELS, strict=True):
+        assert dots[tuple(place)][0] == SERIES[label // 2]
+    # One texture says nothing; classes that are no pairs keep looks of their own.
+    for others in ([f"{k}, x" for k in range(10)], ["a", *names[1:]], None):
+        assert figures.class_looks(10, others) == figures.class_looks(10)
 
 
 def test_methods_differ_in_colour_and_shape() -> None:
@@ -368,6 +432,24 @@ def test_spread_keeps_order_and_distance(given_values: list, gap: float) -> None
         assert moved == pytest.approx(rising)
 
 
+def test_panels_share_a_scale() -> None:
+    groups = {"world": SEEDS, "digits": made_up(3)}
+    arms = ["source", "tup"]
+    figure = figures.label_panels(groups, arms, chance={"digits": 0.1})
+    assert_inside(figure)
+    for axis, (title, seeds) in zip(figure.axes, groups.items(), strict=True):
+        lines = [line for line in axis.lines if len(line.get_xdata()) == 4]
+        for arm, line in zip(arms, lines, strict=True):
+            found = [s["arms"][arm]["probe_8"] for s in seeds.values()]
+            assert line.get_ydata()[-1] == pytest.approx(np.mean(found))
+        assert axis.get_title(loc="center") == f"{title}\n{len(seeds)} seeds"
+        dotted = [line for line in axis.lines if line.get_linestyle() == ":"]
+        assert len(dotted) == (title == "digits")
+    assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
+    said = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert said == ["MoCo source", "TUP", "chance"]
+
+
 def test_one_seed_has_no_band() -> None:
     figure = figures.label_curves(made_up(1), ["source", "tup"], labels=(1, 4))
     assert list(figure.axes[0].collections) == []
@@ -416,9 +498,13 @@ def test_gains_are_paired_with_random() -> None:
             )
             assert mark.get_xdata()[0] == pytest.approx(100 * expected.mean)
             assert mark.get_ydata()[0] == k
+            end = min(abs(expected.low), abs(expected.high))
             holds_zero = expected.low <= 0 <= expected.high
-            assert (mark.get_markerfacecolor() == "#ffffff") == holds_zero
+            near = end < 0.1 * (expected.high - expected.low)
+            is_open = mark.get_markerfacecolor() == "#ffffff"
+            assert is_open == (holds_zero or near)
             assert (mark.get_marker() == "D") == (expected.high < 0)
+            assert bar.get_marker() == "|"  # an end that one can see
         nmi = np.mean(values(encoder, "nmi"))
         assert axis.get_title(loc="center").endswith(f"NMI {nmi:.2f}")
     shown = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
@@ -426,6 +512,45 @@ def test_gains_are_paired_with_random() -> None:
     low, high = figure.axes[0].get_ylim()
     assert low > high  # the first rule stands on top
     assert "balanced (oracle)" in shown
+
+
+def shifted(gain: float, wobble: float) -> dict:
+    """Make up four seeds in which a loop gains so much, more or less."""
+    return {
+        str(k): {
+            "arms": {
+                "tup/progressive": {"finetune_2": 0.4 + gain + wobble * (-1) ** k},
+                "tup/at_random": {"finetune_2": 0.4},
+            }
+        }
+        for k in range(4)
+    }
+
+
+# Student's half width of four values +-w around their mean is 1.837 w.
+@pytest.mark.parametrize(
+    ("gain", "expected", "is_open"),
+    [
+        (0.10, "above 0", False),
+        (0.02, "barely above", True),
+        (0.01, "includes 0", True),
+        (-0.02, "barely below", True),
+        (-0.10, "below 0", False),
+    ],
+)
+def test_only_what_occurs_is_in_the_legend(
+    gain: float, expected: str, is_open: bool
+) -> None:
+    seeds, options = shifted(gain, 0.01), {"baseline": "at_random"}
+    figure = figures.gains(seeds, ["tup"], ["progressive"], "finetune_2", **options)
+    assert_inside(figure)
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == [expected]
+    (mark,) = (line for line in figure.axes[0].lines if len(line.get_xdata()) == 1)
+    assert (mark.get_markerfacecolor() == "#ffffff") == is_open
+    assert "points above random (fine-tuned accuracy, 2 labels a class)" in words(
+        figure
+    )
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["loop"]
 
 
 @pytest.mark.parametrize(
@@ -441,6 +566,11 @@ def test_gains_are_paired_with_random() -> None:
         (lambda: figures.label_curves(SEEDS, ["tup"] * 2), "must be 1 to 7 different"),
         (lambda: figures.label_curves(SEEDS, ["tup"], labels=[1]), r"labels=\[1\]"),
         (lambda: figures.label_curves(SEEDS, ["tup"], labels=[4, 1]), "rising from 1"),
+        (lambda: figures.label_panels({}, ["tup"]), r"groups=\[\] must be 1 to 3"),
+        (
+            lambda: figures.label_panels({"a": SEEDS}, ["tup"], chance={"b": 0.1}),
+            "of these",
+        ),
         (lambda: figures.quality_against_accuracy(SEEDS, ["tup"], "x"), "no 'tup' 'x'"),
         (lambda: figures.gains(SEEDS, [], ["kmeans"]), r"encoders=\[\]"),
         (lambda: figures.gains(SEEDS, ["tup"], []), r"rules=\[\]"),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from html import escape
 from string import Template
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -34,7 +34,7 @@ from lib.figures.plots import (
     new_figure,
 )
 from lib.figures.style import WIDTH, in_house_style
-from lib.metrics.intervals import paired_difference, t_interval
+from lib.metrics.intervals import Interval, paired_difference, t_interval
 
 Arms = Mapping[str, Mapping[str, float]]
 Seeds = Mapping[Any, Mapping[str, Arms]]
@@ -67,11 +67,11 @@ RULE_WORDS: dict[str, str] = {
     "typiclust": "TypiClust",
     "probcover": "ProbCover",
     "usl": "USL",
-    "progressive": "in rounds",
-    "at_random": "random, tuned",
-    "at_once": "k-means, tuned",
+    "progressive": "loop",
+    "at_random": "random",
+    "at_once": "k-means at once",
 }
-"""What a rule that chooses pictures is called."""
+"""What a rule that chooses pictures is called; the last three fine-tune."""
 
 _METRICS = {
     "probe": "probe accuracy",
@@ -238,31 +238,48 @@ def sheet(
 def two_sheets(
     source: Sheet,
     target: Sheet,
-    per_class: int = 4,
+    per_class: int = 2,
     *,
     titles: tuple[str, str] = ("source", "target"),
 ) -> Figure:
-    """Draw the contact sheets of two data sets beside each other; see `sheet`.
+    """Draw the classes of two data sets side by side: a row a shape, textures beside.
 
     Args:
-        source: pictures, labels and names of the classes.
+        source: pictures, labels, and names of the classes such as "disc, solid", every
+            shape with every texture.
         target: the same of the other data set; its classes may be others.
         per_class: pictures of a class, 1 or more.
         titles: of the two sheets.
 
     Raises:
-        ValueError: as `sheet`.
+        ValueError: as `sheet`, or names that are no shapes and textures.
     """
-    both = [_class_rows(*given, per_class) for given in (source, target)]
-    most = max(map(len, both))
-    tall = most * _cell(per_class, WIDTH / 2 - 1.1) + 0.35
-    figure, axes = new_figure(1, 2, height=tall)
-    for axis, rows, given, title in zip(
-        axes.flat, both, (source, target), titles, strict=True
+    pages, words = [], []
+    for images, labels, names in (source, target):
+        rows = _class_rows(images, labels, names, per_class)
+        shapes, textures = pairs = _parts_of(names)
+        if len(names) != len(shapes) * len(textures):
+            raise ValueError(
+                f"names={list(names)} must pair each of {shapes} with each of "
+                f"{textures}"
+            )
+        of = dict(zip(names, rows, strict=True))
+        pages.append([[p for b in textures for p in of[f"{a}, {b}"]] for a in shapes])
+        words.append(pairs)
+    # As tall as each other: pictures of fewer rows are larger.
+    ratios = [len(page[0]) / len(page) for page in pages]
+    tall = (WIDTH - 1.6) / sum(ratios)
+    figure = Figure(figsize=(WIDTH, tall + 0.6))
+    axes = figure.subplots(1, 2, width_ratios=ratios)
+    for axis, page, (shapes, textures), title in zip(
+        axes, pages, words, titles, strict=True
     ):
-        _draw_sheet(axis, rows, given[2])
-        side = rows[0][0].shape[0] + 2
-        axis.set_ylim(most * side - 2.5, -0.5)  # one size of pictures on both sides
+        _draw_sheet(axis, page, shapes)
+        step = page[0][0].shape[1] + 2
+        at = [(k + 0.5) * per_class * step for k in range(len(textures))]
+        axis.set_xticks(at, textures)
+        axis.tick_params(axis="x", length=0, labelsize=9, labelbottom=False,
+                         labeltop=True)  # fmt: skip
         axis.set_title(title, loc="center")
     return figure
 
@@ -305,51 +322,82 @@ def loss_curve(
     *,
     chance: float | None = None,
     window: int = 25,
+    first: int = 0,
 ) -> Figure:
-    """Draw the loss at each step, thin, and its running mean, thick.
+    """Draw the loss at each step, thin, and the mean of the steps around it, thick.
 
     Args:
         losses: (steps,), or pretraining -> (steps,); lengths may differ.
         chance: the loss of a guess, such as ln(K + 1), drawn dotted.
-        window: steps of the running mean, the last of which is the one drawn.
+        window: steps of the mean, half of them before and half behind where it stands.
+        first: so many steps are drawn in a panel of their own on the left, and the
+            mean begins behind them; 0 for none.
 
     Raises:
-        ValueError: no curve, one shorter than the window or not finite, or a window
-            below 1.
+        ValueError: no curve, one that is not finite or too short for the window, a
+            window below 1, or `first` below 0.
     """
     curves = losses if isinstance(losses, Mapping) else {"loss": losses}
     looks = _looks(list(curves)) if len(curves) != 1 else {}
-    figure, axes = new_figure(height=3.0)
-    axis = axes[0, 0]
-    handles = []
+    if first < 0:
+        raise ValueError(f"first={first} must be 0 or more")
+    figure = Figure(figsize=(WIDTH, 3.2))
+    ratios = [1, 2] if first else [1]
+    axes = figure.subplots(
+        1, len(ratios), width_ratios=ratios, sharey=True, squeeze=False
+    )
+    *early, axis = axes.flat
     for name, given in curves.items():
         loss = np.asarray(given, dtype=float)
         if (
             loss.ndim != 1
-            or not 1 <= window <= len(loss)
+            or not 1 <= window <= len(loss) - first
             or not np.isfinite(loss).all()
         ):
             raise ValueError(
                 f"losses {name!r} of shape {loss.shape} must be finite and (steps,), "
-                f"with at least window={window} (1 or more) steps"
+                f"with at least window={window} (1 or more) steps behind the first "
+                f"{first}"
             )
         colour = looks[name].colour if looks else SERIES[0]
         steps = np.arange(1, len(loss) + 1)
-        axis.plot(steps, loss, color=colour, lw=0.6, alpha=0.3)
-        mean = np.convolve(loss, np.full(window, 1 / window), mode="valid")
-        handles += axis.plot(
-            steps[window - 1 :], mean, color=colour, zorder=3,
-            ls=looks[name].line if looks else "-",
+        axis.plot(steps, loss, color=colour, lw=0.6, alpha=0.45)
+        # Behind the first steps, which have a panel: a mean would blur their jump.
+        mean = np.convolve(loss[first:], np.full(window, 1 / window), mode="valid")
+        axis.plot(
+            steps[first : first + len(mean)] + (window - 1) / 2, mean, color=colour,
+            zorder=3, ls=looks[name].line if looks else "-",
         )  # fmt: skip
-    if not curves:
-        raise ValueError("losses={} must hold at least one curve")
-    if chance is not None:
-        _chance(axis, chance)
-    axis.grid(axis="y")
-    axis.set(xlabel="step", ylabel="loss", xlim=(0, None))
-    if looks:
-        legend_above(figure, handles, [look.words for look in looks.values()])
+        for own in early:
+            own.plot(steps[:first], loss[:first], color=colour, lw=1.2)
+    for own in axes.flat:
+        if chance is not None:
+            own.axhline(chance, color=MUTED, lw=1, ls=":", zorder=1)
+        own.grid(axis="y")
+        own.set(xlabel="step", xlim=(0, None))
+    for own in early:
+        own.set(xlabel="the first steps", xlim=(0, first))
+    axes.flat[0].set_ylabel("loss")
+    _loss_legend(figure, looks, window, chance is not None)
     return figure
+
+
+def _loss_legend(
+    figure: Figure, looks: Mapping[str, Look], window: int, chance: bool
+) -> None:
+    """Say what the lines are: the colours, where there are several, and the kinds."""
+    colour = MUTED if looks else SERIES[0]
+    keys = [
+        (Line2D([], [], color=look.colour, ls=look.line), look.words)
+        for look in looks.values()
+    ]
+    keys += [
+        (Line2D([], [], color=colour, lw=0.8, alpha=0.7), "each step"),
+        (Line2D([], [], color=colour), f"mean of {window}"),
+    ]
+    if chance:
+        keys.append((Line2D([], [], color=MUTED, lw=1, ls=":"), "chance"))
+    legend_above(figure, *zip(*keys, strict=True))
 
 
 def _chance(axis: Axes, level: float) -> None:
@@ -363,19 +411,51 @@ def _chance(axis: Axes, level: float) -> None:
 # --- clouds -------------------------------------------------------------------------
 
 
-def class_looks(classes: int) -> list[tuple[str, str]]:
+MARKS = "o^s"  # of dots too small for finer shapes
+
+
+def class_looks(
+    classes: int, names: Sequence[str] | None = None
+) -> list[tuple[str, str]]:
     """Return a colour and a marker for each class, no two alike.
+
+    Args:
+        classes: 1 to 21.
+        names: of the classes. Where they are shapes with textures, such as "disc,
+            solid", up to seven of those and three of these, a shape has a colour and a
+            texture a marker.
 
     Raises:
         ValueError: not 1 to 21 classes.
     """
-    marks = "o^s"
-    if not 1 <= classes <= len(marks) * len(SERIES):
+    if not 1 <= classes <= len(MARKS) * len(SERIES):
         raise ValueError(
-            f"classes={classes} must be 1 to {len(marks) * len(SERIES)}: each has a "
+            f"classes={classes} must be 1 to {len(MARKS) * len(SERIES)}: each has a "
             "colour and a marker of its own"
         )
-    return [(SERIES[c % len(SERIES)], marks[c // len(SERIES)]) for c in range(classes)]
+    if names is not None and _paired(names[:classes]):
+        shapes, textures = _parts_of(names[:classes])
+        pairs = (name.split(", ") for name in names[:classes])
+        return [(SERIES[shapes.index(a)], MARKS[textures.index(b)]) for a, b in pairs]
+    return [(SERIES[c % len(SERIES)], MARKS[c // len(SERIES)]) for c in range(classes)]
+
+
+def _parts_of(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the shapes and the textures of names such as "disc, solid"."""
+    pairs = [name.split(", ") for name in names]
+    if any(len(pair) != 2 for pair in pairs) or len(set(names)) < len(names):
+        raise ValueError(f"names={list(names)} must be different shapes and textures")
+    shapes, textures = (list(dict.fromkeys(part)) for part in zip(*pairs, strict=True))
+    return shapes, textures
+
+
+def _paired(names: Sequence[str]) -> bool:
+    """Return whether colours for shapes and markers for textures will do."""
+    try:
+        shapes, textures = _parts_of(names)
+    except ValueError:
+        return False
+    return len(shapes) <= len(SERIES) and 1 < len(textures) <= len(MARKS)
 
 
 def _pale(colour: str, strength: float) -> str:
@@ -423,18 +503,35 @@ def _class_words(names: Sequence[str] | None, classes: int) -> list[str]:
 
 def _columns(words: Sequence[str]) -> int:
     """Return so many columns of a legend that its rows are full and fit the width."""
+    if sum(map(len, words)) + 5 * len(words) <= 80:
+        return len(words)
     most = max(1, min(len(words), 70 // (max(map(len, words)) + 6)))
     return -(-len(words) // -(-len(words) // most))
 
 
+def _class_keys(words: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Return words, colour and marker of each key: of classes, or of their parts."""
+    if not _paired(words):
+        looks = class_looks(len(words))
+        return [(word, *look) for word, look in zip(words, looks, strict=True)]
+    shapes, textures = _parts_of(words)
+    keys = [(shape, SERIES[k], "s") for k, shape in enumerate(shapes)]
+    return keys + [(texture, INK, MARKS[k]) for k, texture in enumerate(textures)]
+
+
 def _class_legend(figure: Figure, words: Sequence[str]) -> None:
-    keys = [
-        Line2D([], [], ls="", color=colour, marker=mark, ms=5.5, mew=0)
-        for colour, mark in class_looks(len(words))
+    keys = _class_keys(words)
+    # A bar says a colour, as no dot of the cloud looks like it.
+    handles = [
+        Line2D([], [], color=colour, lw=5, solid_capstyle="butt")
+        if mark == "s" and len(keys) != len(words)
+        else Line2D([], [], ls="", color=colour, marker=mark, ms=5.5, mew=0)
+        for _, colour, mark in keys
     ]
+    said = [word for word, *_ in keys]
     figure.legend(
-        keys, words, loc="outside upper left", ncols=_columns(words), handlelength=1.0,
-        columnspacing=1.2, borderaxespad=0.0,
+        handles, said, loc="outside upper left", ncols=_columns(said),
+        handlelength=1.0, columnspacing=0.9, handletextpad=0.4, borderaxespad=0.0,
     )  # fmt: skip
 
 
@@ -454,7 +551,8 @@ def _panels(
     rows = -(-count // columns)
     side = WIDTH / columns if columns > 1 else 3.4
     title = 0.42 if columns == 3 else 0.25
-    legend = 0.21 * -(-len(words) // _columns(words)) if words else 0
+    said = [word for word, *_ in _class_keys(words)] if words else []
+    legend = 0.21 * -(-len(said) // _columns(said)) if said else 0
     figure, axes = new_figure(rows, columns, height=rows * (side + title) + legend)
     if words:
         _class_legend(figure, words)
@@ -480,7 +578,7 @@ def clouds(
         points: pretraining -> (n, 2), 1 to 9 of them.
         labels: (n,) classes from 0, at most 21.
         nmi: pretraining -> NMI of its clusters, 0 to 1, measured before the embedding.
-        names: of the classes; their numbers when left out.
+        names: of the classes, see `class_looks`; their numbers when left out.
 
     Raises:
         ValueError: no cloud or too many, shapes that differ, or NMI of another cloud.
@@ -495,7 +593,7 @@ def clouds(
     for axis, (name, at) in zip(axes, found.items(), strict=True):
         if len(at) != n:
             raise ValueError(f"points[{name!r}] has {len(at)} rows, must have {n}")
-        _dots(axis, at, y, class_looks(len(words)), s=9, lw=0)
+        _dots(axis, at, y, class_looks(len(words), words), s=9, lw=0)
         score = f"{between}NMI {nmi[name]:.2f}" if nmi and name in nmi else ""
         _room(axis, at, in_words(name) + score)
     return figure
@@ -515,10 +613,16 @@ def _picks(given: ArrayLike, n: int, argument: str) -> NDArray[np.int64]:
 
 
 def _draw_chosen(
-    axis: Axes, at: NDArray, y: NDArray, rows: NDArray, title: str, size: float = 6
+    axis: Axes,
+    at: NDArray,
+    y: NDArray,
+    rows: NDArray,
+    title: str,
+    names: Sequence[str] | None,
+    size: float = 6,
 ) -> None:
     """Draw a pale cloud with the chosen rows on it; the title counts their classes."""
-    looks = class_looks(int(y.max()) + 1)
+    looks = class_looks(int(y.max()) + 1, names)
     _dots(axis, at, y, looks, s=size, lw=0, strength=0.32, zorder=1)
     _dots(axis, at[rows], y[rows], looks, s=46, ec=INK, lw=1.1, zorder=3)
     _room(axis, at, title + _met(y, rows))
@@ -553,7 +657,7 @@ def chosen(
     figure, axes, between = _panels(len(picks), words, "picks")
     for axis, (rule, given) in zip(axes, picks.items(), strict=True):
         rows = _picks(given, len(at), f"picks[{rule!r}]")
-        _draw_chosen(axis, at, y, rows, RULE_WORDS.get(rule, rule) + between)
+        _draw_chosen(axis, at, y, rows, RULE_WORDS.get(rule, rule) + between, names)
     return figure
 
 
@@ -585,10 +689,28 @@ def label_curves(
         ValueError: a number is missing, or too many arms or too few labels.
     """
     looks = _looks(arms)
-    if len(labels) < 2 or labels[0] < 1 or list(labels) != sorted(set(labels)):
-        raise ValueError(f"labels={list(labels)} must be two or more, rising from 1")
     figure, axes = new_figure(height=3.7)
     axis = axes[0, 0]
+    ends = _draw_curves(axis, seeds, looks, metric, labels, level)
+    if chance is not None:
+        _chance(axis, chance)
+    axis.set_ylabel(_METRICS.get(metric, metric))
+    _end_labels(axis, ends, looks, labels[-1])
+    return figure
+
+
+def _draw_curves(
+    axis: Axes,
+    seeds: Seeds,
+    looks: Mapping[str, Look],
+    metric: str,
+    labels: Sequence[int],
+    level: float,
+    size: float = 7,
+) -> dict[str, float]:
+    """Draw a curve with its band for each arm, and return where the curves end."""
+    if len(labels) < 2 or labels[0] < 1 or list(labels) != sorted(set(labels)):
+        raise ValueError(f"labels={list(labels)} must be two or more, rising from 1")
     ends: dict[str, float] = {}
     for name, look in looks.items():
         rows = [values_of(seeds, name, f"{metric}_{k}") for k in labels]
@@ -600,7 +722,7 @@ def label_curves(
                 color=look.colour, alpha=0.15, lw=0,
             )  # fmt: skip
         axis.plot(
-            labels, means, color=look.colour, ls=look.line, marker=look.mark, ms=7,
+            labels, means, color=look.colour, ls=look.line, marker=look.mark, ms=size,
             mec="white", mew=0.8, zorder=3,
         )  # fmt: skip
         ends[name] = means[-1]
@@ -609,11 +731,60 @@ def label_curves(
     axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_xlim(labels[0] * 0.93, labels[-1] * 1.07)
-    if chance is not None:
-        _chance(axis, chance)
     axis.grid(axis="y")
-    axis.set(xlabel="labels a class", ylabel=_METRICS.get(metric, metric))
-    _end_labels(axis, ends, looks, labels[-1])
+    axis.set_xlabel("labels a class")
+    return ends
+
+
+@in_house_style
+def label_panels(
+    groups: Mapping[str, Seeds],
+    arms: Sequence[str],
+    metric: str = "probe",
+    *,
+    chance: Mapping[str, float] | None = None,
+    labels: Sequence[int] = LABELS,
+    level: float = 0.95,
+) -> Figure:
+    """Draw `label_curves` of several data sets side by side on one scale.
+
+    Args:
+        groups: title -> seeds, as `label_curves` takes them, 1 to 3; the number of
+            seeds stands below the title.
+        arms: as there.
+        metric: as there.
+        chance: title -> accuracy of a guess, drawn dotted.
+        labels: as there.
+        level: as there.
+
+    Raises:
+        ValueError: as there, no data set or too many, or a chance of another one.
+    """
+    looks = _looks(arms)
+    if not 1 <= len(groups) <= 3 or not set(chance or {}) <= set(groups):
+        raise ValueError(
+            f"groups={list(groups)} must be 1 to 3, chance={chance} of these"
+        )
+    figure = Figure(figsize=(WIDTH, 3.6))
+    axes = figure.subplots(1, len(groups), squeeze=False, sharey=True)
+    for axis, (title, seeds) in zip(axes.flat, groups.items(), strict=True):
+        _draw_curves(axis, seeds, looks, metric, labels, level, 5)
+        axis.set_title(f"{title}\n{len(seeds)} seeds", loc="center", fontsize=9.5)
+        if chance and title in chance:
+            axis.axhline(chance[title], color=MUTED, lw=1, ls=":", zorder=1)
+    axes.flat[0].set_ylabel(_METRICS.get(metric, metric))
+    keys = [
+        Line2D([], [], color=look.colour, ls=look.line, marker=look.mark, ms=6, mew=0)
+        for look in looks.values()
+    ]
+    said = [look.words for look in looks.values()]
+    if chance:
+        keys.append(Line2D([], [], color=MUTED, lw=1, ls=":"))
+        said.append("chance")
+    figure.legend(
+        keys, said, loc="outside upper left", ncols=3, columnspacing=1.2,
+        handlelength=1.6, borderaxespad=0.0,
+    )  # fmt: skip
     return figure
 
 
@@ -742,8 +913,9 @@ def gains(
 ) -> Figure:
     """Draw what each rule gains over random choice, seed by seed, for each encoder.
 
-    A filled mark is an interval without zero. An encoder's mean NMI stands below its
-    name where the seeds have it.
+    A filled mark is an interval without zero; it stays open, on a thin line, where
+    the interval includes zero or ends within a tenth of its length from it. An
+    encoder's mean NMI stands below its name where the seeds have it.
 
     Args:
         seeds: two or more, seed -> {"arms": {"encoder/rule": {metric: number}}}.
@@ -762,24 +934,26 @@ def gains(
             f"encoders={list(encoders)} and rules={list(rules)} must be 1 to 4, and "
             "1 or more"
         )
+    met: set[str] = set()
     figure = Figure(figsize=(WIDTH, 1.5 + 0.27 * len(rules)))
     axes = figure.subplots(1, len(encoders), squeeze=False, sharex=True, sharey=True)
     for axis, encoder in zip(axes.flat, encoders, strict=True):
-        against = values_of(seeds, f"{encoder}/{baseline}", metric)
+        base = values_of(seeds, f"{encoder}/{baseline}", metric)
         axis.axvline(0, color=MUTED, lw=1, zorder=1)
         for k, rule in enumerate(rules):
             own = values_of(seeds, f"{encoder}/{rule}", metric)
-            gain = paired_difference(own, against, level)
-            above, below = gain.low > 0, gain.high < 0
-            colour = SERIES[0] if above else SERIES[1] if below else MUTED
+            gain = paired_difference(own, base, level)
+            kind = _kind(gain)
+            look = _KINDS[kind]
+            met.add(kind)
             axis.plot(
-                [100 * gain.low, 100 * gain.high], [k, k], color=colour, zorder=2,
-                lw=2 if above or below else 1.2,
+                [100 * gain.low, 100 * gain.high], [k, k], color=look.colour, zorder=2,
+                lw=2 if look.full else 1.2, marker="|", ms=7, mew=1.2,
             )  # fmt: skip
             axis.plot(
-                100 * gain.mean, k, color=colour, ms=7, zorder=3, mec=colour, mew=1.3,
-                marker="D" if below else "o",
-                mfc=colour if above or below else SURFACE,
+                100 * gain.mean, k, color=look.colour, ms=7, zorder=3, mew=1.3,
+                mec=look.colour, marker=look.mark,
+                mfc=look.colour if look.full else SURFACE,
             )  # fmt: skip
         axis.set_title(_encoder_title(seeds, encoder), loc="center", fontsize=9.5)
         axis.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
@@ -788,20 +962,42 @@ def gains(
     first = axes.flat[0]
     first.set_yticks(range(len(rules)), [RULE_WORDS.get(rule, rule) for rule in rules])
     first.set_ylim(len(rules) - 0.5, -0.5)
-    figure.supxlabel(
-        f"gain over {RULE_WORDS.get(baseline, baseline)}, points "
-        f"({metric_in_words(metric)})", fontsize=10,
-    )  # fmt: skip
-    looks = [
-        ("o", SERIES[0], SERIES[0]),
-        ("o", MUTED, SURFACE),
-        ("D", *[SERIES[1]] * 2),
-    ]
+    words = RULE_WORDS.get(baseline, baseline)
+    figure.supxlabel(f"points above {words} ({metric_in_words(metric)})", fontsize=10)
+    looks = [look for kind, look in _KINDS.items() if kind in met]
     keys = [
-        Line2D([], [], color=c, marker=mark, ms=6, mfc=fill) for mark, c, fill in looks
-    ]
-    legend_above(figure, keys, ["above 0", "includes 0", "below 0"])
+        Line2D([], [], color=look.colour, marker=look.mark, ms=6,
+               lw=2 if look.full else 1.2, mfc=look.colour if look.full else SURFACE)
+        for look in looks
+    ]  # fmt: skip
+    legend_above(figure, keys, [kind for kind in _KINDS if kind in met])
     return figure
+
+
+class _Kind(NamedTuple):
+    """How an interval is drawn; a mark that is not full is open, on a thin line."""
+
+    colour: str
+    mark: str
+    full: bool
+
+
+_KINDS: dict[str, _Kind] = {
+    "above 0": _Kind(SERIES[0], "o", True),
+    "barely above": _Kind(SERIES[0], "o", False),
+    "includes 0": _Kind(MUTED, "o", False),
+    "barely below": _Kind(SERIES[1], "D", False),
+    "below 0": _Kind(SERIES[1], "D", True),
+}
+
+
+def _kind(gain: Interval) -> str:
+    """Return where an interval lies; "barely" is within a tenth of its length."""
+    if gain.low <= 0 <= gain.high:
+        return "includes 0"
+    side = "above" if gain.low > 0 else "below"
+    near = min(abs(gain.low), abs(gain.high)) < 0.1 * (gain.high - gain.low)
+    return f"barely {side}" if near else f"{side} 0"
 
 
 def _encoder_title(seeds: Seeds, encoder: str) -> str:
@@ -856,6 +1052,7 @@ def share_frames(
     nmi: Mapping[float, float],
     probe: Mapping[float, float],
     *,
+    names: Sequence[str] | None = None,
     caption: str | None = None,
     name: str | None = None,
 ) -> Player:
@@ -868,6 +1065,7 @@ def share_frames(
         labels: (n,) classes from 0.
         nmi: share -> NMI of all rows, 0 to 1.
         probe: share -> accuracy of the probe, 0 to 1.
+        names: of the classes, see `class_looks`; no legend is drawn.
         caption: the caption of the figure.
         name: its anchor.
 
@@ -886,11 +1084,9 @@ def share_frames(
             )
     found = aligned(list(points.values()))
     y = _labels(labels, len(found[0]) if found else 0)
+    numbers = [[given[s] for s in shares] for given in (nmi, probe)]
     frames = [
-        _share_frame(
-            at, y, shares, k, [nmi[s] for s in shares], [probe[s] for s in shares]
-        )
-        for k, at in enumerate(found)
+        _share_frame(at, y, shares, k, *numbers, names) for k, at in enumerate(found)
     ]
     alts = [
         f"Target pictures in a 2-D embedding, coloured by class, and two curves, at a "
@@ -906,13 +1102,14 @@ def share_frames(
 @in_house_style
 def _share_frame(
     at: NDArray, y: NDArray, shares: Sequence[float], k: int,
-    nmi: Sequence[float], probe: Sequence[float],
+    nmi: Sequence[float], probe: Sequence[float], names: Sequence[str] | None = None,
 ) -> Figure:  # fmt: skip
     """Draw the cloud of one share above the two numbers of all shares."""
     figure = Figure(figsize=(WIDTH, 4.7))
     cloud, axis = figure.subplots(2, 1, height_ratios=[2.1, 1])
     rows = _thinned(len(at))
-    _dots(cloud, at[rows], y[rows], class_looks(int(y.max()) + 1), s=13, lw=0)
+    looks = class_looks(int(y.max()) + 1, names)
+    _dots(cloud, at[rows], y[rows], looks, s=13, lw=0)
     _room(cloud, at, f"target share {100 * shares[k]:.3g} %", 1.7)
     x = np.arange(len(shares))
     axis.axvline(k, color=LINE, lw=8, zorder=0)
@@ -944,6 +1141,7 @@ def budget_frames(
     picks: Mapping[str, Mapping[int, ArrayLike]],
     *,
     accuracy: Mapping[str, Mapping[int, float]] | None = None,
+    names: Sequence[str] | None = None,
     caption: str | None = None,
     name: str | None = None,
 ) -> Player:
@@ -957,6 +1155,7 @@ def budget_frames(
         picks: two rules -> budget -> chosen rows, as many as the budget says; the same
             rising budgets for both, at least two.
         accuracy: rule -> budget -> accuracy with these labels, 0 to 1, said below.
+        names: of the classes, see `class_looks`; no legend is drawn.
         caption: the caption of the figure.
         name: its anchor.
 
@@ -988,7 +1187,7 @@ def budget_frames(
                 f"picks at the budget {budget} has {[len(r) for r in chosen_rows]} "
                 "rows; there must be as many as the budget"
             )
-        frames.append(_budget_frame(at, y, words, chosen_rows))
+        frames.append(_budget_frame(at, y, words, chosen_rows, names))
         said = []
         for rule, word, rows in zip(picks, words, chosen_rows, strict=True):
             line = f"{word} meets {_met(y, rows)}"
@@ -1009,14 +1208,15 @@ def budget_frames(
 
 @in_house_style
 def _budget_frame(
-    at: NDArray, y: NDArray, words: Sequence[str], rows: Sequence[NDArray]
-) -> Figure:
+    at: NDArray, y: NDArray, words: Sequence[str], rows: Sequence[NDArray],
+    names: Sequence[str] | None = None,
+) -> Figure:  # fmt: skip
     figure, axes = new_figure(1, 2, height=WIDTH / 2 + 0.25)
     some = _thinned(len(at), np.concatenate(rows))
     back = {row: k for k, row in enumerate(some)}
     for axis, word, own in zip(axes.flat, words, rows, strict=True):
         places = np.array([back[row] for row in own], dtype=np.int64)
-        _draw_chosen(axis, at[some], y[some], places, f"{word}: ", 9)
+        _draw_chosen(axis, at[some], y[some], places, f"{word}: ", names, 9)
     return figure
 
 
