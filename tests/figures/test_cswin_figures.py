@@ -256,6 +256,27 @@ def test_costs_are_drawn_in_millions() -> None:
     assert "%" in words(figures.cost_bars(costs, share=True))
 
 
+def test_short_ends_of_cost_bars_have_their_number_behind_them() -> None:
+    costs = {
+        "1, 2, 7": {"linear layers": 3854e6, "attention": 254e6},
+        "full": {"linear layers": 3854e6, "attention": 1989e6},
+    }
+    figure = figures.cost_bars(costs, rows="stripe widths")
+    assert_inside(figure)
+    axis = figure.axes[0]
+    boxes = {t.get_text(): t.get_window_extent() for t in axis.texts}
+    assert len(axis.texts) == 6
+    assert len(boxes) == 5  # both bars begin with 3,854
+    bar = axis.patches[1].get_window_extent()
+    assert bar.x1 < boxes["254"].x0 < boxes["254"].x1 < boxes["4,108"].x0
+    assert abs(boxes["254"].y0 + boxes["254"].y1 - bar.y0 - bar.y1) < 4
+    assert boxes["1,989"].x1 < axis.patches[3].get_window_extent().x1
+    (end,) = (t for t in axis.texts if t.get_text() == "254")
+    assert end.get_color() == SERIES[1]
+    ticks = [tick.get_text() for tick in axis.get_xticklabels()]
+    assert "2,000" in ticks
+
+
 def block_cost(H: int, W: int, C: int, sw: int) -> dict[str, float]:
     """Count the products of one block one stripe at a time (slow, on purpose)."""
     attention = 0
@@ -388,6 +409,24 @@ def test_marks_take_turns_only_where_curves_coincide() -> None:
     assert every["o-"] == (0, 2)
     assert every["^-"] == (1, 2)
     assert every["s-"] == (0, 1)
+
+
+def test_the_lower_of_two_curves_that_coincide_is_wider() -> None:
+    equal = {str(k): np.ones(6) for k in range(4)}
+    figure = figures.distance_curves(DISTANCES, {**equal, "shifted": np.arange(6) / 6})
+    lines = [line for line in figure.axes[0].lines if len(line.get_ydata()) == 6]
+    assert [line.get_linewidth() for line in lines] == [8, 8, 5, 2, 2]
+
+
+def test_chance_is_written_where_no_curve_falls_to_it() -> None:
+    figure = figures.distance_curves(DISTANCES, {"shifted": CURVES["shifted"]})
+    figure.draw_without_rendering()
+    axis = figure.axes[0]
+    (word,) = (t for t in axis.texts if t.get_text() == "chance")
+    (line,) = (line for line in axis.lines if len(line.get_ydata()) == 6)
+    points = axis.transData.transform(line.get_xydata())
+    box = word.get_window_extent().padded(line.get_markersize())
+    assert not any(box.contains(*point) for point in points)
 
 
 def test_resolution_curves_name_the_trained_size() -> None:

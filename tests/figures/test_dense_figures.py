@@ -59,6 +59,20 @@ def test_one_mark_a_class_and_method():
     assert [t.get_text() for t in axis.get_xticklabels()] == ["ground", "0", "cue"]
 
 
+@pytest.mark.parametrize(
+    ("names", "lines"),
+    [(["UPerNet", "Semantic FPN", "first map alone", "colour alone"], 1),
+     (["a method with a long name", "another with a long name", "one more name"], 2)],
+)  # fmt: skip
+def test_the_key_takes_one_line_where_it_fits(names, lines):
+    figure = draw.iou_by_class({name: [0.5] for name in names}, ["ground"])
+    figure.draw_without_rendering()
+    key = figure.legends[0]
+    places = {round(text.get_window_extent().y0) for text in key.get_texts()}
+    assert len(places) == lines
+    assert key.get_window_extent().x1 <= figure.bbox.x1
+
+
 @pytest.mark.parametrize(("rows", "columns", "stripe"), [(7, 9, 4), (8, 6, 2)])
 def test_zeros_are_hatched_where_the_layer_adds_them(rows, columns, stripe):
     import torch
@@ -81,6 +95,22 @@ def test_the_change_is_shown_as_it_is():
     change = np.arange(12.0).reshape(3, 4)
     figure = draw.padded_stripes(3, 4, 2, change)
     np.testing.assert_array_equal(figure.axes[2].images[0].get_array(), change)
+
+
+@pytest.mark.parametrize("size", [(3, 7), (7, 10), (9, 4)])
+def test_panels_stand_side_by_side_and_inside(size):
+    figure = draw.padded_stripes(*size, 4, np.ones(size))
+    figure.draw_without_rendering()
+    panels = [axis.title.get_window_extent() for axis in figure.axes[:3]]
+    tops = [axis.get_window_extent().y1 for axis in figure.axes[:3]]
+    assert max(tops) - min(tops) < 1
+    assert max(box.y0 for box in panels) - min(box.y0 for box in panels) < 1
+    label = figure.axes[3].xaxis.label.get_window_extent()
+    for box in (*panels, label):
+        assert figure.bbox.x0 <= box.x0
+        assert box.x1 <= figure.bbox.x1 - 3
+        assert figure.bbox.y0 <= box.y0
+        assert box.y1 <= figure.bbox.y1
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
+from matplotlib.ticker import StrMethodFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from lib.figures.diagrams import adder, arrow, box, lane
@@ -199,7 +200,7 @@ def attention_regions(
     both see is cut along its diagonal.
     """
     found = regions(side, token, stripe, window)
-    figure, axes = new_figure(2, 3, height=5.45)
+    figure, axes = new_figure(2, 3, height=5.7)
     for axis, (name, parts) in zip(axes.flat, found.items(), strict=True):
         colours = [VERTICAL, HORIZONTAL] if len(parts) == 2 else [LOCAL]
         _cells(axis, list(parts.values()), colours)
@@ -216,7 +217,7 @@ def attention_regions(
                 ha="center", va="top", fontsize=9, color=colour,
                 weight="bold" if colour != INK else "normal",
             )  # fmt: skip
-        axis.set_xlabel("\n\n")  # room for three lines below each panel
+        axis.set_xlabel("\n\n\n", fontsize=10)  # room for three lines below each panel
     return figure
 
 
@@ -479,9 +480,33 @@ def cost_bars(
     figure = bar_stack(
         millions, unit="multiply–adds (M)", share=share, colours=COST_COLOURS
     )
+    axis = figure.axes[0]
+    if not share:
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        _name_ends(axis, millions)
     if rows:
-        figure.axes[0].set_ylabel(rows)
+        axis.set_ylabel(rows)
     return figure
+
+
+def _name_ends(axis: Axes, costs: Mapping[str, Mapping[str, float]]) -> None:
+    """Write the last part of each bar behind it where it is too short for a number."""
+    shown = {(text.get_text(), text.get_position()[1]) for text in axis.texts}
+    totals = [text for text in axis.texts if text.get_fontweight() == "bold"]
+    for i, (parts, total) in enumerate(zip(costs.values(), totals, strict=True)):
+        number = f"{list(parts.values())[-1]:,.0f}"
+        if (number, i) in shown:
+            continue
+        colour = part_colours(list(parts), COST_COLOURS)[-1]
+        end = axis.annotate(
+            number, (total.get_position()[0], i), va="center", fontsize=9,
+            color=colour,
+        )  # fmt: skip
+        total.remove()
+        axis.annotate(
+            total.get_text(), (1, 0.5), xycoords=end, xytext=(7, 0), va="center",
+            textcoords="offset points", weight="bold",
+        )  # fmt: skip
 
 
 def cost_widget(
@@ -615,8 +640,9 @@ def _measured(
 ) -> tuple[list, list[str]]:
     """Draw means over seeds as lines, all seeds as bands; return keys and labels.
 
-    Curves that lie on one another stay in sight: their marks take turns along a long
-    axis, or stand beside each other by `dodge` along a short one.
+    Curves that lie on one another stay in sight: the lower one is wider, and their
+    marks take turns along a long axis, or stand beside each other by `dodge` along a
+    short one.
     """
     handles: list = []
     looks = _looks(list(curves))
@@ -632,6 +658,7 @@ def _measured(
         handles += axis.plot(
             at, means[k], color=one.colour, ls=one.line, marker=one.mark, ms=7,
             mec="white", mew=0.8, markevery=1 if dodge else turn,
+            lw=2 + 3 * min(2, int(alike[k, k + 1 :].sum())),
         )  # fmt: skip
     return handles, [one.words for one in looks]
 
@@ -640,8 +667,8 @@ def _accuracy_axis(axis: Axes, chance: float | None) -> None:
     if chance is not None:
         axis.axhline(chance, color=MUTED, lw=1, ls=":")
         axis.text(
-            0.995, chance - 0.015, "chance", transform=axis.get_yaxis_transform(),
-            ha="right", va="top", fontsize=9, color=MUTED,
+            0.01, chance - 0.015, "chance", transform=axis.get_yaxis_transform(),
+            ha="left", va="top", fontsize=9, color=MUTED,
         )  # fmt: skip
     axis.set(ylim=(0, 1.04), ylabel="accuracy")
     axis.set_yticks([0, 0.25, 0.5, 0.75, 1])

@@ -92,18 +92,25 @@ def mask_rows(
             Patch(facecolor=colour, edgecolor=LINE)
             for colour in CLASS_COLOURS[: len(names)]
         ]
-        figure.legend(
-            keys,
-            names,
-            loc="outside upper left",
-            ncols=len(names),
-            handlelength=0.9,
-            handleheight=0.9,
-            handletextpad=0.4,
-            columnspacing=0.9,
-            borderaxespad=0.0,
-        )
+        _key(figure, keys, names, handletextpad=0.4)
     return figure
+
+
+def _key(
+    figure: Figure, handles: Sequence[Any], names: Sequence[str], **options: Any
+) -> None:
+    """Put a key above the axes, in one line."""
+    figure.legend(
+        handles,
+        names,
+        loc="outside upper left",
+        ncols=len(names),
+        handlelength=0.9,
+        handleheight=0.9,
+        columnspacing=0.9,
+        borderaxespad=0.0,
+        **options,
+    )
 
 
 def _paint(picture: ArrayLike) -> NDArray:
@@ -193,7 +200,10 @@ def iou_by_class(scores: Mapping[str, ArrayLike], names: Sequence[str]) -> Figur
     axis.set_ylabel("IoU")
     axis.set_xlabel("class")
     axis.grid(axis="y")
-    legend_above(figure, handles, list(scores))
+    if sum(map(len, scores)) + 6 * len(scores) <= 76:  # characters in the width
+        _key(figure, handles, list(scores))
+    else:
+        legend_above(figure, handles, list(scores))
     return figure
 
 
@@ -225,7 +235,7 @@ def padded_stripes(
     panels = 2 if moved is None else 3
     (above, below), (left, right) = (_filled(n, stripe) for n in (rows, columns))
     tall, wide = rows + above + below, columns + left + right
-    height = WIDTH / panels * tall / wide + (0.4 if moved is None else 0.85)
+    height = WIDTH / panels * tall / wide + (0.45 if moved is None else 1.0)
     figure, axes = new_figure(1, panels, height=height)
     _stripes(axes[0, 0], (0, 0), (left, right), (rows, columns), stripe, True)
     _stripes(axes[0, 1], (above, below), (0, 0), (rows, columns), stripe, False)
@@ -243,8 +253,9 @@ def padded_stripes(
         bar = figure.colorbar(shown, ax=axes[0, 2], location="bottom", pad=0.04)
         bar.outline.set_visible(False)
         bar.ax.locator_params(nbins=3)
-        bar.set_label("share of the token's norm")
-    for axis in axes[0]:  # one scale, the map at one place
+        bar.set_label("share of its norm")
+    for axis in axes[0]:  # one scale, the map at one place, titles at one height
+        axis.set_anchor("N")
         axis.set_xlim(-left - 0.1, columns + right + 0.1)
         axis.set_ylim(rows + below + 0.1, -above - 0.1)
         axis.set_aspect("equal")
