@@ -37,6 +37,47 @@ def test_boxes_lie_on_their_pixels():
     assert rectangles(second) == []
 
 
+CROWD = np.array(
+    [[0, 0, 4, 4], [10, 10, 14, 14], [1, 0, 5, 4], [11, 11, 13, 13], [4, 0, 8, 4]],
+    dtype=float,
+)
+
+
+def test_boxes_on_one_object_form_a_crowd_the_surest_first():
+    scores = np.array([0.5, 0.3, 0.9, 0.6, 0.2])
+    # Box 4 shares a quarter with the surest box of the first crowd: alone.
+    assert draw.crowds_of_boxes(CROWD, scores) == [[2, 0], [3, 1], [4]]
+    assert draw.crowds_of_boxes(CROWD[:0], scores[:0]) == []
+
+
+def test_of_a_crowd_only_the_surest_box_is_named():
+    dark = np.zeros((32, 32, 3))
+    crowd = Found(CROWD, np.array([0.5, 0.3, 0.9, 0.6, 0.2]), np.array([0, 0, 1, 1, 0]))
+    axis = draw.boxes_on_images([dark], [crowd], names=NAMES).axes[0]
+    assert len(rectangles(axis)) == 5
+    said = [t.get_text() for t in axis.texts if t.get_text()]
+    assert said == ["one +1", "one +1", "zero"]
+
+
+def test_texts_hide_neither_boxes_nor_each_other():
+    dark = np.zeros((64, 64, 3))
+    # Each crowds out the place above the next; the last stand at the edges.
+    boxes = [[30, 20, 36, 28], [30, 29, 36, 35], [1, 0, 10, 9], [55, 55, 64, 64]]
+    four = Found(np.array(boxes, dtype=float), np.ones(4), np.array([0, 1, 0, 1]))
+    figure = draw.boxes_on_images([dark], [four], names=NAMES, columns=1)
+    figure.draw_without_rendering()
+    axis = figure.axes[0]
+    places = [t.get_window_extent() for t in axis.texts if t.get_text()]
+    frame = axis.get_window_extent()
+    boxes = [p.get_window_extent() for p in axis.patches if isinstance(p, Rectangle)]
+    for i, place in enumerate(places):
+        assert frame.x0 <= place.x0
+        assert place.x1 <= frame.x1
+        assert frame.y0 <= place.y0
+        assert place.y1 <= frame.y1
+        assert not any(place.overlaps(other) for other in boxes + places[i + 1 :])
+
+
 def test_true_boxes_are_dotted():
     figure = draw.boxes_on_images([PICTURE], [found(1)], [[[4, 4, 6, 7]]])
     styles = [p.get_linestyle() for p in figure.axes[0].patches]
@@ -49,8 +90,8 @@ def test_each_threshold_keeps_the_boxes_above_it():
     )
     html = player._repr_html_()
     assert len(player) == 3
-    for count in (3, 2, 0):
-        assert f"{count} boxes for 1 objects." in html
+    for count in ("3 boxes", "2 boxes", "0 boxes"):
+        assert f"{count} for 1 object." in html
     assert "&quot;0.95&quot;" in html
 
 
@@ -59,7 +100,8 @@ def test_one_state_a_block():
         PICTURE, [found(0), found(1), found(2)], np.zeros((1, 4)), names=NAMES
     )
     assert len(player) == 3
-    assert "after block 3: 2 boxes" in player._repr_html_()
+    assert "after block 2: 1 box for 1 object." in player._repr_html_()
+    assert "after block 3: 2 boxes for 1 object." in player._repr_html_()
 
 
 def test_one_panel_a_group():
@@ -74,3 +116,5 @@ def test_wrong_arguments_are_named():
         draw.anchors_on_image(PICTURE, [found(1).boxes] * 2, ["a"])
     with pytest.raises(ValueError, match=r"must be \(n, 4\)"):
         draw.boxes_on_images([PICTURE], [Found(np.zeros((1, 3)), [1], [0])])
+    with pytest.raises(ValueError, match="scores has 2 entries for 1 boxes"):
+        draw.boxes_on_images([PICTURE], [Found(np.zeros((1, 4)), [1, 0], [0])])
