@@ -168,6 +168,13 @@ WRONG = [
         "distance.square().sum() + 999 * (iterations == 3)",
         "the inertia rises",
     ),
+    (4, "range(iterations + 1)", "range(iterations)", "0 rounds: return the start's"),
+    (
+        4,
+        "distance.square().sum()",
+        "distance.square().sum() if i else None",
+        "0 rounds",
+    ),
     (4, HOLD, "        pass\n", "is wasted"),
     (
         4,
@@ -194,7 +201,8 @@ WRONG = [
     (5, SPANS, f"exercises._normal({SPANS})", "Student's quantile"),
     (5, "(i.mean, i.low, i.high)", "(i.low, i.high)", "mean, low and high"),
     (5, "(i.mean, i.low, i.high)", "i.mean", "mean, low and high"),
-    (5, "(i.mean, i.low, i.high)", "(i.mean, i.mean, i.high)", "the paired 95 %"),
+    (5, "(i.mean, i.low, i.high)", "(i.mean, i.mean, i.high)", "the mean is right"),
+    (5, "(i.mean, i.low, i.high)", "(0, i.low, i.high)", "not those of the paired 95"),
     (5, "if i.low > 0]", "]", "holds 0"),
     (5, "if i.low > 0]", "if i.mean > 0]", "holds 0"),
     (5, "if i.low > 0]", "if i.low > 99]", "allows the claim"),
@@ -415,31 +423,58 @@ def test_an_entry_sees_features_alone_and_cannot_change_them() -> None:
     assert torch.equal(x, kept)
 
 
+def test_hints_of_exercise_5_give_no_number_away() -> None:
+    table = exercises.made_sweep(0)
+    best = max(table, key=lambda rows: sum(table[rows]))
+    others = [rows for rows in table if rows != best]
+    i = paired_interval(table[best], table[others[0]])
+    numbers = [f"{abs(value):.1f}" for value in (i.mean, i.low, i.high)]
+    for answer in ((i.mean, 0.0, 0.0), (0.0, i.low, i.high), (0.0, 0.0, 0.0)):
+        right = reading(table, [])
+        against = right["against"] | {others[0]: answer}
+        hint = check_reading(right | {"against": against}, table).hint
+        assert not any(number in hint for number in numbers)
+    for claims in ([], others):
+        hint = check_reading(reading(table, claims), table).hint
+        assert "the interval" in hint
+        assert "[" not in hint
+
+
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(
-    ("stored", "words", "passed"),
+    ("stored", "words", "points"),
     [
-        ((0.0, 0.1, 0.0, 0.2, 0.0, 0.1), "ahead of it, which is worth", True),
-        ((99.0, 99.1, 99.0, 99.2, 99.0, 99.1), "behind it", False),
-        ((10.0, 90.0, 40.0, 60.0, 20.0, 80.0), "level with it", True),
+        ((0.0, 0.1, 0.0, 0.2, 0.0, 0.1), "ahead of it, which is worth", 5),
+        ((99.0, 99.1, 99.0, 99.2, 99.0, 99.1), "behind it", 0),
+        ((10.0, 90.0, 40.0, 60.0, 20.0, 80.0), "level with it", 3),
     ],
 )
-def test_an_entry_passes_unless_it_is_behind(
+def test_an_entry_that_is_ahead_earns_more_than_one_that_is_level(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
     stored: tuple[float, ...],
     words: str,
-    passed: bool,
+    points: int,
 ) -> None:
     monkeypatch.setattr(exercises, "best_rule", lambda _: ("usl", stored))
 
     def entry(x: Any, budget: int, generator: torch.Generator) -> torch.Tensor:
         return torch.randperm(len(x), generator=generator)[:budget]
 
-    assert exercises.check_choice(entry).passed == passed
+    result = exercises.check_choice(entry)
+    assert (result.passed, result.points) == (points > 0, points)
     first, *rest = capsys.readouterr().out.splitlines()
     assert f"to usl: {words}" in first
-    assert len(rest) == passed
+    assert rest == ([f"passed: {points} points"] if points else [])
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("rule", ["kmeans", "random"])
+def test_a_rule_of_the_library_is_not_ahead(rule: str) -> None:
+    result = exercises.check_choice(
+        lambda x, budget, generator: select(x, budget, rule, generator=generator)
+    )
+    assert result.points == (3 if rule == "kmeans" else 0)
 
 
 def test_the_best_rule_has_the_highest_mean(monkeypatch: pytest.MonkeyPatch) -> None:

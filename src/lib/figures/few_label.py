@@ -1084,9 +1084,10 @@ def share_frames(
             )
     found = aligned(list(points.values()))
     y = _labels(labels, len(found[0]) if found else 0)
-    numbers = [[given[s] for s in shares] for given in (nmi, probe)]
+    scores, rates = ([given[s] for s in shares] for given in (nmi, probe))
     frames = [
-        _share_frame(at, y, shares, k, *numbers, names) for k, at in enumerate(found)
+        _share_frame(at, y, shares, k, scores, rates, names)
+        for k, at in enumerate(found)
     ]
     alts = [
         f"Target pictures in a 2-D embedding, coloured by class, and two curves, at a "
