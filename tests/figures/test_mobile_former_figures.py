@@ -58,13 +58,14 @@ def test_block_keeps_its_words_inside() -> None:
 
 def test_costs_are_drawn_in_millions() -> None:
     counts = {"26M": dict.fromkeys(PARTS, 2e6), "508M": dict.fromkeys(PARTS, 1e8)}
-    for draw, unit in (
-        (figures.macs_per_part, "multiply–adds (M)"),
-        (figures.parameters_per_part, "parameters (M)"),
+    for draw, what in (
+        (figures.macs_per_part, "multiply–adds"),
+        (figures.parameters_per_part, "parameters"),
     ):
         text = words(draw(counts))
-        assert {unit, "6", "300"} <= set(text.split("\n"))
-        assert "%" in words(draw(counts, share=True))
+        assert {f"{what} (M)", "6", "300"} <= set(text.split("\n"))
+        shares = draw(counts, share=True).axes[0].get_xlabel()
+        assert shares == f"share of {what} (%); numbers in M"
 
 
 def test_accuracy_names_its_source() -> None:
@@ -140,6 +141,71 @@ def test_token_viewer_has_a_frame_for_each_block_and_token() -> None:
             PICTURE, READS, LISTENS, name="fig-tokens"
         )._repr_html_()
     )
+
+
+def test_token_panels_say_what_colours_and_outlines_mean() -> None:
+    heard = np.zeros((3, 4, 4))
+    heard[0, :2], heard[2, 2:] = 1, 1  # token 0 above, token 2 below, token 1 nowhere
+    seen = np.full((3, 16, 16), 0.25 / 256)
+    seen[1, 3, 5] = 0.5
+    places = {"cue": (8, 0, 16, 8), "answer": (24, 24, 32, 32)}
+    figure = figures._token_panels(PICTURE.transpose(1, 2, 0), seen, heard, 1, places)
+    (legend,) = figure.legends
+    keys = [text.get_text() for text in legend.get_texts()]
+    assert keys == ["token 0", "1", "2", "cue", "answer"]
+    panels, bars = figure.axes[:4], figure.axes[4:]
+    ends = [[tick.get_text() for tick in bar.get_yticklabels()] for bar in bars]
+    assert ends == [["0", "0.500"], ["0", "1"]]
+    # Each place in the pixels of its panel: 32 in the upper two, 4 in the lower two.
+    for panel, scale in zip(panels, (1, 1, 1 / 8, 1 / 8), strict=True):
+        drawn = [line.get_xydata() for line in panel.lines if line.get_lw() < 3]
+        for line, (x1, y1, x2, y2) in zip(drawn, places.values(), strict=True):
+            wanted = np.array([[x1, y1], [x2, y2]]) * scale - 0.5
+            assert np.allclose([line.min(0), line.max(0)], wanted)
+    shown = panels[2].images[0]
+    colours = shown.cmap(shown.norm(shown.get_array()))[:, 0]
+    faces = [key.get_facecolor() for key in legend.get_patches()]
+    assert np.allclose(colours[:2], faces[0])
+    assert np.allclose(colours[2:], faces[2])
+
+
+def test_token_viewer_outlines_few_places() -> None:
+    many = {str(i): (0, 0, 8, 8) for i in range(5)}
+    with pytest.raises(ValueError, match="outlines has 5 entries; allowed are up to 4"):
+        figures.token_viewer(PICTURE, READS, LISTENS, outlines=many)
+
+
+def test_seed_dots_show_every_seed_and_the_mean() -> None:
+    arms = {"1": [0.3, 0.1, 0.2], "4": [0.9]}
+    figure = figures.seed_dots(arms, xlabel="tokens", ylabel="share")
+    axis = figure.axes[0]
+    dots = [c.get_offsets() for c in axis.collections if hasattr(c, "get_sizes")]
+    heights = [sorted(at[:, 1]) for at in dots]
+    assert heights == [[0.1, 0.2, 0.3], [0.9]]
+    means = [
+        line[0, 1]
+        for collection in axis.collections
+        if hasattr(collection, "get_segments")
+        for line in collection.get_segments()
+    ]
+    assert np.allclose(means, [0.2, 0.9])
+    assert {"1\n3 seeds", "4\n1 seed"} <= {t.get_text() for t in axis.get_xticklabels()}
+    with pytest.raises(ValueError, match="must hold at least one number each"):
+        figures.seed_dots({"1": []}, xlabel="tokens", ylabel="share")
+
+
+def test_expected_answers_stand_in_their_cells() -> None:
+    answers = np.zeros((4, 4), dtype=int)
+    answers[1, 2] = 2
+    figure = figures.expected_answers(PICTURE, answers, ["nothing", "full", "ring"])
+    scene, right = figure.axes
+    assert not scene.texts
+    said = {text.get_position(): text.get_text() for text in right.texts}
+    assert len(said) == 16
+    assert said[19.5, 11.5] == "2\nring"  # the middle of the cell, in pixels
+    assert sorted(said.values())[:15] == ["0"] * 15
+    with pytest.raises(ValueError, match="answers from 0 to 2 must be numbers"):
+        figures.expected_answers(PICTURE, answers, ["nothing", "full"])
 
 
 def test_token_viewer_takes_more_tokens_than_colours() -> None:

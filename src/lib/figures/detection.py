@@ -49,8 +49,9 @@ def draw_boxes(
     if found.size and (found.ndim != 2 or found.shape[1] != 4):
         raise ValueError(f"boxes of shape {found.shape} must be (n, 4)")
     for name, given in (("texts", texts), ("scores", scores)):
-        if given is not None and len(np.asarray(given)) != len(found):
-            raise ValueError(f"{name} has {len(given)} entries for {len(found)} boxes")
+        count = len(found) if given is None else len(np.asarray(given))
+        if count != len(found):
+            raise ValueError(f"{name} has {count} entries for {len(found)} boxes")
     for x1, y1, x2, y2 in found:
         corner = (x1 - 0.5, y1 - 0.5)  # imshow puts pixel 0 at -0.5 to 0.5
         axis.add_patch(
@@ -93,7 +94,8 @@ def _write_beside(
     axis: Axes, boxes: NDArray, texts: Sequence[str], colour: str
 ) -> None:
     """Write each text on a dark ground, where it hides least."""
-    figure = axis.figure
+    figure = axis.get_figure(root=True)
+    assert figure is not None  # the axes come from `new_figure`
     figure.draw_without_rendering()
     frame = axis.get_window_extent()
     corners = axis.transData.transform((boxes - 0.5).reshape(-1, 2)).reshape(-1, 4)

@@ -11,14 +11,18 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from numpy.typing import ArrayLike, NDArray
 
 from lib.figures.diagrams import arrow, badge, box, lane
 from lib.figures.palette import SERIES
 from lib.figures.player import BarPlayer, GridPlayer, Player
 from lib.figures.plots import (
+    INK,
     LINE,
     MUTED,
     as_picture,
@@ -44,6 +48,8 @@ PART_COLOURS = {
     "Mobile ← Former": SERIES[5],
     "Head": SERIES[2],
 }
+
+OUTLINES = ("-", "--", ":", "-.")  # line styles of outlined places, in order
 
 
 # --- the block ----------------------------------------------------------------------
@@ -136,27 +142,27 @@ def macs_per_part(
             named in `PART_COLOURS` keep their colour.
         share: as parts of 100 %.
     """
-    return bar_stack(
-        _millions(macs), unit="multiply–adds (M)", share=share, colours=PART_COLOURS
-    )
+    return _parts_of(macs, "multiply–adds", share)
 
 
 def parameters_per_part(
     parameters: Mapping[str, Mapping[str, float]], *, share: bool = False
 ) -> Figure:
     """Draw where each variant's parameters sit (plain counts); see `macs_per_part`."""
-    return bar_stack(
-        _millions(parameters), unit="parameters (M)", share=share, colours=PART_COLOURS
-    )
+    return _parts_of(parameters, "parameters", share)
 
 
-def _millions(
-    table: Mapping[str, Mapping[str, float]],
-) -> dict[str, dict[str, float]]:
-    return {
+def _parts_of(
+    table: Mapping[str, Mapping[str, float]], what: str, share: bool
+) -> Figure:
+    millions = {
         row: {part: count / 1e6 for part, count in counts.items()}
         for row, counts in table.items()
     }
+    figure = bar_stack(millions, unit=f"{what} (M)", share=share, colours=PART_COLOURS)
+    if share:  # lengths and numbers have units of their own
+        figure.axes[0].set_xlabel(f"share of {what} (%); numbers in M")
+    return figure
 
 
 def accuracy_against_macs(
@@ -179,6 +185,89 @@ def accuracy_against_macs(
         source=f"Source: {source}",
         connect=connect,
     )
+
+
+@in_house_style
+def seed_dots(
+    arms: Mapping[str, Sequence[float]], *, xlabel: str, ylabel: str
+) -> Figure:
+    """Draw one dot a seed over the arms of a sweep, and a line at each mean.
+
+    Args:
+        arms: name -> one number a seed, in the order of the axis.
+        xlabel: what the names are.
+        ylabel: what the numbers are.
+
+    Raises:
+        ValueError: no arm, or one without numbers.
+    """
+    if not arms or not all(len(values) for values in arms.values()):
+        raise ValueError(f"arms={dict(arms)!r} must hold at least one number each")
+    figure, axes = new_figure(height=2.9)
+    axis = axes[0, 0]
+    for i, values in enumerate(arms.values()):
+        wide = 0.045 * (len(values) - 1)
+        # Ordered sideways by size, so that equal numbers do not hide each other.
+        axis.scatter(
+            i + np.linspace(-wide, wide, len(values)), sorted(values), s=42,
+            color=MOBILE, ec="white", lw=0.8, zorder=3,
+        )  # fmt: skip
+        axis.hlines(np.mean(values), i - 0.25, i + 0.25, color=INK, lw=1.6, zorder=2)
+    names = [
+        f"{name}\n{len(values)} {'seed' if len(values) == 1 else 'seeds'}"
+        for name, values in arms.items()
+    ]
+    axis.set_xticks(range(len(arms)), names)
+    axis.set_xlim(-0.5, len(arms) - 0.5)
+    axis.set_ylim(bottom=0)
+    axis.grid(axis="y")
+    axis.set(xlabel=xlabel, ylabel=ylabel)
+    return figure
+
+
+# --- the task -----------------------------------------------------------------------
+
+
+@in_house_style
+def expected_answers(
+    image: ArrayLike, answers: ArrayLike, words: Sequence[str]
+) -> Figure:
+    """Draw a scene with its grid and, beside it, the right answer in each cell.
+
+    Args:
+        image: (H, W, 3) or (3, H, W).
+        answers: (rows, columns) whole numbers; 0 is nothing.
+        words: what each number means.
+
+    Raises:
+        ValueError: a number without a word.
+    """
+    picture, wanted = as_picture(image), np.asarray(answers)
+    if wanted.min() < 0 or wanted.max() >= len(words):
+        raise ValueError(
+            f"answers from {wanted.min()} to {wanted.max()} must be numbers of words, "
+            f"0 to {len(words) - 1}"
+        )
+    figure, axes = new_figure(1, 2, height=2.9)
+    (tall, wide), (rows, columns) = picture.shape[:2], wanted.shape
+    for axis, shade, title in zip(
+        axes[0], (1.0, 0.35), ("Scene", "Right answers"), strict=True
+    ):
+        axis.imshow(shade * picture, interpolation="nearest", vmin=0, vmax=1)
+        for i in range(1, rows):
+            axis.axhline(i * tall / rows - 0.5, color=LINE, lw=0.6)
+        for i in range(1, columns):
+            axis.axvline(i * wide / columns - 0.5, color=LINE, lw=0.6)
+        bare(axis, title)
+    for (row, column), answer in np.ndenumerate(wanted):
+        axes[0, 1].text(
+            (column + 0.5) * wide / columns - 0.5,
+            (row + 0.5) * tall / rows - 0.5,
+            f"{answer}\n{words[answer]}" if answer else "0",
+            color="white", fontsize=9, ha="center", va="center",
+            weight="bold" if answer else "normal",
+        )  # fmt: skip
+    return figure
 
 
 # --- attention and activation -------------------------------------------------------
@@ -275,25 +364,33 @@ def token_viewer(
     reads: Mapping[str, ArrayLike],
     listens: Mapping[str, ArrayLike],
     *,
+    outlines: Mapping[str, Sequence[float]] | None = None,
     caption: str | None = None,
     name: str | None = None,
 ) -> GridPlayer:
     """Return sliders over block and token that show both directions of the bridge.
 
-    Four panels: the picture, the pixels that the token reads (Mobile → Former), the
-    weight that each pixel gives the token (Mobile ← Former), and which token each pixel
-    listens to most.
+    Four panels: the picture, the pixels that the token reads (Mobile → Former), which
+    token each pixel listens to most, and the weight that each pixel gives the chosen
+    token (Mobile ← Former).
 
     Args:
         image: (H, W, 3) or (3, H, W).
         reads: block -> (M, h, w), each map adding up to 1; h and w divide H and W.
         listens: block -> (M, h, w), adding up to 1 over the tokens of a pixel.
+        outlines: name -> x1 y1 x2 y2 in pixels of the picture, x2 and y2 exclusive;
+            these places are outlined in every panel, at most four of them.
         caption: the caption of the figure.
         name: its anchor.
 
     Raises:
-        ValueError: blocks or numbers of tokens that differ.
+        ValueError: blocks or numbers of tokens that differ, or too many outlines.
     """
+    places = dict(outlines or {})
+    if len(places) > len(OUTLINES):
+        raise ValueError(
+            f"outlines has {len(places)} entries; allowed are up to {len(OUTLINES)}"
+        )
     if list(reads) != list(listens) or not reads:
         raise ValueError(
             f"listens has the blocks {list(listens)}, must have those of reads: "
@@ -308,7 +405,9 @@ def token_viewer(
     picture = as_picture(image)
     frames, alts = {}, {}
     for block, (i, token) in product(seen, enumerate(tokens)):
-        frames[block, token] = _token_panels(picture, seen[block], heard[block], i)
+        frames[block, token] = _token_panels(
+            picture, seen[block], heard[block], i, places
+        )
         strongest = float((heard[block].argmax(axis=0) == i).mean())
         h, w = seen[block].shape[1:]
         row, column = np.unravel_index(int(seen[block][i].argmax()), (h, w))
@@ -329,25 +428,70 @@ def token_viewer(
 
 @in_house_style
 def _token_panels(
-    picture: NDArray, seen: NDArray, heard: NDArray, token: int
+    picture: NDArray,
+    seen: NDArray,
+    heard: NDArray,
+    token: int,
+    outlines: Mapping[str, Sequence[float]],
 ) -> Figure:
     shape = picture.shape[0] / picture.shape[1]
-    figure, axes = new_figure(2, 2, width=4.4, height=4.4 * shape + 0.55)
-    panels = axes.flat
-    panels[0].imshow(picture, cmap="gray", vmin=0, vmax=1)
-    bare(panels[0], "Picture")
-    panels[1].imshow(heat_over(picture, seen[token]))
-    bare(panels[1], f"Token {token} reads")
-    panels[2].imshow(
+    figure, axes = new_figure(2, 2, width=4.6, height=3.9 * shape + 1.0)
+    (plain, read), (strongest, weight) = axes
+    plain.imshow(picture, cmap="gray", vmin=0, vmax=1)
+    bare(plain, "Picture")
+    read.imshow(heat_over(picture, seen[token]))
+    bare(read, f"Token {token} reads")
+    most = float(seen[token].max())
+    # Three decimals at all times, so that no frame of the slider is shifted.
+    _weight_bar(figure, read, colour_map("heat"), most, f"{most:.3f}")
+    keys = _strongest_token(strongest, heard, token)
+    weight.imshow(
         heard[token], cmap="pb_sequential", vmin=0, vmax=1, interpolation="nearest"
     )
-    bare(panels[2], f"Pixels' weight on token {token}")
-    _strongest_token(panels[3], heard, token)
+    bare(weight, f"Pixels' weight on token {token}")
+    _weight_bar(figure, weight, colour_map("sequential"), 1.0, "1")
+    for (label, place), style in zip(outlines.items(), OUTLINES, strict=False):
+        for axis, size in (
+            (plain, picture.shape), (read, picture.shape),
+            (strongest, heard.shape[1:]), (weight, heard.shape[1:]),
+        ):  # fmt: skip
+            line = _outline(axis, place, size[1] / picture.shape[1], style)
+        keys[label] = line
+    figure.legend(
+        list(keys.values()), list(keys), loc="outside upper left", fontsize=8.5,
+        ncols=7, handlelength=1.6, handleheight=1.0, columnspacing=1.1, borderaxespad=0,
+    )  # fmt: skip
     return figure
 
 
-def _strongest_token(axis: Axes, heard: NDArray, token: int) -> None:
-    """Colour each pixel by the token it listens to most; outline the chosen one."""
+def _weight_bar(
+    figure: Figure, axis: Axes, colours: Colormap, most: float, text: str
+) -> None:
+    """Say what the colours of a panel mean: weights from 0 to `most`."""
+    shades = ScalarMappable(Normalize(0, most), colours)
+    bar = figure.colorbar(shades, ax=axis, shrink=0.8, pad=0.03, ticks=[0, most])
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(color=MUTED, length=2, labelsize=8)
+    bar.ax.set_yticklabels(["0", text])
+
+
+def _outline(axis: Axes, place: Sequence[float], scale: float, style: str) -> Line2D:
+    """Draw a box of the picture into a panel that has `scale` times its pixels."""
+    x1, y1, x2, y2 = (scale * end - 0.5 for end in place)
+    corners = [x1, x2, x2, x1, x1], [y1, y1, y2, y2, y1]
+    above: dict[str, Any] = {
+        "clip_on": False,
+        "scalex": False,
+        "scaley": False,
+        "zorder": 5,
+    }
+    axis.plot(*corners, color="white", lw=3.2, **above)
+    (line,) = axis.plot(*corners, color=INK, lw=1.6, ls=style, **above)
+    return line
+
+
+def _strongest_token(axis: Axes, heard: NDArray, token: int) -> dict[str, Any]:
+    """Colour each pixel by the token it listens to most; return keys for a legend."""
     count = len(heard)
     colours = (
         ListedColormap(SERIES[:count])
@@ -355,9 +499,7 @@ def _strongest_token(axis: Axes, heard: NDArray, token: int) -> None:
         else ListedColormap(colour_map("sequential")(np.linspace(0.1, 1, count)))
     )
     winner = heard.argmax(axis=0)
-    axis.imshow(winner, cmap=colours, vmin=-0.5, vmax=count - 0.5, alpha=0.35)
-    chosen = np.ma.masked_where(winner != token, winner)
-    axis.imshow(chosen, cmap=colours, vmin=-0.5, vmax=count - 0.5)
+    axis.imshow(winner, cmap=colours, vmin=-0.5, vmax=count - 0.5)
     # A number in the middle of a token's pixels: colour alone is not enough.
     for i in range(count):
         rows, columns = np.nonzero(winner == i)
@@ -366,10 +508,12 @@ def _strongest_token(axis: Axes, heard: NDArray, token: int) -> None:
         centre = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
         axis.text(
             columns[centre], rows[centre], str(i), ha="center", va="center",
-            fontsize=9, weight="bold",
+            fontsize=9, weight="bold" if i == token else "normal", zorder=6,
             bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": LINE, "lw": 0.6},
         )  # fmt: skip
     bare(axis, "Strongest token")
+    names = ["token 0", *map(str, range(1, count))]
+    return {names[i]: Patch(color=colours(i)) for i in range(count)}
 
 
 def dynamic_relu_explorer(
