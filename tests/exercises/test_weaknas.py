@@ -2,16 +2,20 @@
 
 import json
 import random
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import networkx
 import numpy as np
 import pytest
 import torch
-from scipy.special import ndtr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.integrate import simpson
 from scipy.stats import kendalltau
 
-from lib.data.spaces import MIXCELL4, NB201
+from lib.data.spaces import MIXCELL4
 from lib.data.tabular import BudgetError, TabularBenchmark
 from lib.exercises import weaknas as exercises
 from lib.exercises.weaknas import Standing
@@ -72,9 +76,11 @@ EMPTY = {
     2: "the function is still empty",
     3: "the function is still empty",
     4: "the report is still empty",
-    5: "the incumbent is the worst network seen",
+    5: "the function is still empty",
     6: "the function is still empty",
 }
+
+MOVES = "std**2 / np.where(known, 1, np.hypot(std, noise))"
 
 # Number of the exercise; what is replaced in its solution, by what; words of the hint.
 WRONG = [
@@ -94,28 +100,44 @@ WRONG = [
     (1, "return (n + 1) // 2", "return n // 2 + 1", "over before that"),
     (1, "return (n + 1) // 2", "return n // 3", "are not over after 2"),
     (1, "return (n + 1) // 2", "(n + 1) // 2", "the second function is still empty"),
-    (2, "sorted(", "list(", "does not matter: sort them"),
-    (2, 'elif op != "0" and terms', "elif terms", "`none` brings nothing"),
-    (2, " and terms:", ":", "an operation on an empty node"),
+    (2, "permutations(live)", "[live]", "the order they came: renumber them"),
     (
         2,
-        "zip(NB201.edges, code, strict=True):",
-        "[*zip(NB201.edges, code, strict=True), ((3, 3), '0')]:\n"
-        "        nodes = [sorted(set(terms)) for terms in nodes]",
-        "counts twice",
+        "permutations(live)",
+        "[sorted(live, key=ops.__getitem__)]",
+        "nodes with the same operation still stand",
     ),
+    (2, "ways[0, i] and ways[i, -1]", "True", "on no way from input to output"),
+    (2, "ways[0, i] and ways[i, -1]", "ways[0, i]", "from which no way leads"),
+    (2, "ways[0, i] and ways[i, -1]", "ways[i, -1]", "to which no way leads"),
+    (2, "([ops[i] for i in order], edges.tolist())", "edges.tolist()", "another cell"),
+    (2, ", edges.tolist())", ",)", "but not the edges: they count"),
     (
         2,
-        "nodes[end] += terms",
-        'nodes[end] += ["+".join(terms)] * bool(terms)',
-        "one by one",
+        "return str(min(forms))",
+        "return str([min(f[i] for f in forms) for i in (0, 1)])",
+        "renumbered together",
     ),
-    (2, 'if op == "1"', 'if op == "5"', "a skip is no operation"),
-    (2, 'return "+".join(sorted(nodes[-1]))', "return code", "nothing is simplified"),
-    (2, 'return "+".join(sorted(nodes[-1]))', "return nodes[-1]", "a text or a tuple"),
-    (2, "nodes[-1]", "nodes[-1][:1]", "are no twins, and are written the same"),
-    (2, 'return "+"', 'return code[0] + "+"', "are twins, and are written differently"),
-    (2, 'return "+"', '"+"', "the function is still empty"),
+    (2, "np.ix_(order, order)", "np.ix_(order, sorted(order))", "move both"),
+    (2, "edges.tolist()", "(edges | edges.T).tolist()", "an edge has a direction"),
+    (
+        2,
+        "return str(min(forms))",
+        "def text(i):\n        reads = [j for j in (0, *live) if matrix[j, i]]\n"
+        "        return ops[i] + str(sorted(map(text, reads)))\n"
+        "    return text(n - 1)",
+        "a node that is read twice is not two nodes",
+    ),
+    (2, "return str(min(forms))", "return ops, matrix.tolist()", "a text or a tuple"),
+    (2, "return str(min(forms))", "return str((ops, matrix))", "nothing is renumbered"),
+    (2, "return str(min(forms))", "return str(min(forms))[:40]", "written the same"),
+    (
+        2,
+        "return str(min(forms))",
+        "return str(min(forms)) + ops[1]",
+        "are the same, and are written differently",
+    ),
+    (2, "return str", "str", "the function is still empty"),
     (3, "np.sqrt((a**2).sum() * (b**2).sum())", "(len(a) * (len(a) - 1))", "tau-a"),
     (3, "np.sqrt((a**2).sum() * (b**2).sum())", "((a * b)**2).sum()", "gamma"),
     (3, "return (a", "return -(a", "two equal orders have 1"),
@@ -162,24 +184,34 @@ WRONG = [
     (4, "[i.mean, i.low, i.high]", "[i.mean, i.mean, i.high]", "the paired interval"),
     (4, "[i.mean, i.low, i.high]", "[i.low, i.high]", "must hold 3 numbers"),
     (4, "words.get(verdict(i), verdict(i))", "'good'", "does not say 'good'"),
-    (5, "seen.max()", "seen.min()", "is higher or lower better?"),
-    (5, "mean - seen.max()", "mean + seen.min()", "is higher or lower better?"),
-    (5, "mean - seen.max()", "seen.max() - mean", "falls short of the best"),
-    (5, "mean - seen.max()", "-seen.max() - mean", "is worth nothing"),
-    (5, "seen.max()", "seen.mean()", "not the mean"),
-    (5, "seen.max()", "seen[-1]", "not the last"),
-    (5, "seen.max()", "mean.max()", "it is no guess"),
-    (5, " + std * norm.pdf(z)", "", "a term is missing"),
-    (5, "gain * norm.cdf(z) + std * norm.pdf(z)", "norm.cdf(z)", "the chance of"),
-    (5, "std * norm.pdf", "norm.pdf", "the density counts std times"),
-    (5, "np.where(sure, np.maximum(gain, 0), expected)", "np.maximum(gain, 0)", "std?"),
-    (5, "gain * norm.cdf(z)", "norm.cdf(z)", "not the expected improvement"),
+    (5, MOVES, "std", "the noise has no effect"),
+    (5, MOVES, "np.hypot(std, noise)", "the belief follows it by k alone"),
+    (5, MOVES, "std * std**2 / (std**2 + noise**2)", "its deviation is not that of f"),
+    (5, MOVES, f"({MOVES}) ** 2", "this is the variance of the new mean"),
+    (5, MOVES, "std * noise / np.hypot(std, noise)", "so unsure one remains"),
+    (5, MOVES, "std**2 * noise / (std**2 + noise**2)", "f is open, too"),
+    (5, MOVES, "std + noise", "variances add up"),
+    (5, MOVES, "std / 2", "with noise = 2 it is not the mean"),
+    (5, MOVES, f"{MOVES} * (noise > 0) + std / 2 * (noise == 0)", "tells all"),
+    (5, "gain = mean - best", "gain = best - mean", "falls short of the best"),
+    (5, " + moves * norm.pdf(z)", "", "a term is missing"),
+    (5, "gain * norm.cdf(z) + moves * norm.pdf(z)", "norm.cdf(z)", "the chance of"),
+    (5, "moves * norm.pdf", "norm.pdf", "the density counts by the deviation"),
+    (
+        5,
+        "np.where(known, np.maximum(gain, 0), expected)",
+        "np.maximum(gain, 0)",
+        "std?",
+    ),
+    (5, "np.where(known, np.maximum(gain, 0), expected)", "gain", "counts 0, not less"),
     (5, "return np.where", "return 0 * np.nan * np.where", "nan where std is above"),
-    (5, "sure, np.maximum(gain, 0)", "sure, gain", "nothing improves: 0"),
-    (5, "sure, np.maximum(gain, 0)", "sure, 0", "the gain is certain"),
-    (5, "sure, np.maximum(gain, 0)", "sure, 7", "it is wrong where std is 0"),
-    (5, "sure, np.maximum(gain, 0)", "sure, np.nan", "there is a nan"),
+    (5, "known, np.maximum(gain, 0)", "known, gain", "below the best is worth 0"),
+    (5, "known, np.maximum(gain, 0)", "known, 0", "a mean above is a certain gain"),
+    (5, "known, np.maximum(gain, 0)", "known, 7", "it is wrong where std is 0"),
+    (5, "known, np.maximum(gain, 0)", "known, np.nan", "std = 0 and noise = 1 divide"),
+    (5, "known = std == 0", "known = (std == 0) & (noise > 0)", "noise = 0 divide"),
     (5, ", expected)", ", expected).sum()", "one number a network"),
+    (5, "return np.where", 'return "" and np.where', "an array is wanted, not str"),
     (
         6,
         "return trace.order[smooth.predict(asked).argmax()]",
@@ -212,7 +244,7 @@ WRONG = [
 RIGHT = [
     (1, "(n + 1) // 2", "-(-n // 2)"),
     (1, "(n + 1) / (t + 1)", "torch.tensor((n + 1) / (t + 1), dtype=torch.float64)"),
-    (2, 'return "+".join(sorted(nodes[-1]))', "return tuple(sorted(nodes[-1]))"),
+    (2, "return str(min(forms))", "return frozenset(map(str, forms))"),
     (
         3,
         "np.sqrt((a**2).sum() * (b**2).sum())",
@@ -222,8 +254,9 @@ RIGHT = [
     (4, '"better"', '"Better"'),
     (
         5,
-        "gain = mean - seen.max()",
-        "gain = (-seen).min() + mean if 0 else mean - max(seen)",
+        "return np.where",
+        "from lib.papers.weaknas.acquisition import expected_improvement\n"
+        "    return expected_improvement(mean, moves, best) if 1 else np.where",
     ),
     (6, "return trace.order[smooth.predict(asked).argmax()]", "return trace.answer()"),
 ]
@@ -233,8 +266,8 @@ RIGHT = [
 FOUND_BY_HIDDEN = [
     (1, "return (n + 1) / (t + 1)", "return (n + 1) / (t + 1) + (6 < n < 20)"),
     (1, "return (n + 1) // 2", "return (n + 1) // 2 if n < 9 or n > 99 else n // 3"),
-    (2, 'op != "0" and terms', 'op not in "04" and terms'),
-    (5, "np.maximum(gain, 0)", "np.maximum(gain, 0) + (seen.max() == 92)"),
+    (2, "permutations(live)", "list(permutations(live))[:24]"),
+    (5, "np.hypot(std, noise)", "np.hypot(std, noise) + (0 < noise < 0.4)"),
 ]
 
 
@@ -247,7 +280,7 @@ class TestGraders(Graders):
     fewer = ("== 50", "== 3")
     secret = (
         *("Alike", "subtract.outer", "smooth"),
-        "norm.cdf(z) + std * norm.pdf(z)\n    return",
+        *("permutations(live)", "norm.cdf(z) + moves"),
     )
     open_questions = 5
 
@@ -269,33 +302,67 @@ def test_simulated_searches_ask_as_many_as_a_slow_loop(n: int, t: int) -> None:
     assert abs(took.double().mean() - np.mean(slow)) <= 4 * error
 
 
-def test_forms_without_a_slip_are_the_classes_of_the_space() -> None:
-    codes = exercises.all_codes(5)
-    assert codes[1] == "000001"
-    forms = exercises.numbered(exercises.spelled(code) for code in codes)
-    assert torch.equal(forms, exercises.numbered(NB201.classes().tolist()))
-    short = exercises.all_codes(4)
-    assert len(short) == 4_096
-    assert int(exercises.numbered(exercises.spelled(c) for c in short).max()) == 870
+def as_graph(cell: exercises.DagCell) -> networkx.DiGraph:
+    """Return the nodes on ways from input to output, as a library sees them."""
+    matrix, ops = cell
+    graph = networkx.from_numpy_array(matrix, create_using=networkx.DiGraph)
+    networkx.set_node_attributes(graph, dict(enumerate(ops)), "op")
+    first, last = 0, len(ops) - 1
+    after = networkx.descendants(graph, first) | {first}
+    before = networkx.ancestors(graph, last) | {last}
+    return graph.subgraph(after & before | {first, last})
+
+
+def same_graph(a: exercises.DagCell, b: exercises.DagCell) -> bool:
+    return networkx.is_isomorphic(
+        as_graph(a), as_graph(b), node_match=lambda u, v: u["op"] == v["op"]
+    )
+
+
+def test_forms_without_a_slip_are_the_isomorphism_classes() -> None:
+    """NAS-Bench-101 holds 1, 6, 84 and 2,441 cells of two to five nodes."""
+    cells = {n: list(exercises.all_cells(n)) for n in (2, 3, 4, 5)}
+    found: set = {exercises.shape(cells[2][0])}  # no way from input to output
+    for n, count in zip(cells, (1, 6, 84, 2_441), strict=True):
+        forms = {exercises.shape(c) for c in cells[n] if c[0].sum() <= 9}
+        assert len(forms - found) == count
+        found |= forms
+    with exercises.seeded(3) as generator:
+        pairs = list(exercises.random_cells(generator, 60, 5))
+    drawn = [cell for *pair, _ in pairs for cell in pair]
+    forms = [exercises.shape(cell) for cell in drawn]
+    for i, j in combinations(range(len(drawn)), 2):
+        assert (forms[i] == forms[j]) == same_graph(drawn[i], drawn[j])
 
 
 def test_every_slip_leads_to_other_classes() -> None:
-    codes = exercises.all_codes(4)
+    with exercises.seeded(4) as generator:
+        pairs = list(exercises.random_cells(generator, 150, 6))
+    cells = [*exercises.all_cells(4), *(cell for *pair, _ in pairs for cell in pair)]
     found = [
-        tuple(exercises.numbered(exercises.spelled(c, slip) for c in codes).tolist())
+        tuple(exercises.numbered(exercises.shape(c, slip) for c in cells).tolist())
         for slip in ("", *exercises.SLIPS)
     ]
     assert len(set(found)) == len(exercises.SLIPS) + 1
 
 
-def test_pairs_are_twins_and_near_misses() -> None:
-    pairs = list(exercises.random_pairs(torch.Generator().manual_seed(5), 100))
-    assert [twins for *_, twins in pairs] == [True, False] * 50
-    assert len(set(pairs)) > 95
-    for a, b, twins in pairs:
-        assert a != b
-        assert (NB201.canonical(a) == NB201.canonical(b)) == twins
-        assert twins or sum(x != y for x, y in zip(a, b, strict=True)) == 1
+@settings(max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.integers(4, 7))
+def test_pairs_of_cells_are_the_same_or_not(seed: int, nodes: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for a, b, same in exercises.random_cells(generator, 3, nodes):
+        assert a[1][0] == b[1][0] == "input"
+        assert a[1][-1] == b[1][-1] == "output"
+        assert same == same_graph(a, b)
+        assert same_graph(a, exercises.renumber(a, generator))
+        assert exercises.shape(a) == exercises.shape(exercises.renumber(a, generator))
+
+
+def test_half_of_the_pairs_differ() -> None:
+    for nodes in (5, 6, 7):
+        generator = torch.Generator().manual_seed(5)
+        pairs = list(exercises.random_cells(generator, 150, nodes))
+        assert 50 < sum(same for *_, same in pairs) < 110
 
 
 def test_rankings_have_ties_in_every_other_pair() -> None:
@@ -309,22 +376,18 @@ def test_rankings_have_ties_in_every_other_pair() -> None:
     assert sum(len(set(a)) < len(a) for a, _ in pairs) > 20
 
 
-def test_the_improvement_is_repaired_by_an_independent_formula() -> None:
-    """The official slip ranks by the mean alone where accuracies are in percent."""
-    exercise = Exercise(BOOK, 5)
-    space = exercise.space
-    exec(exercise.stub, space)
-    generator = np.random.default_rng(0)
-    mean, std = generator.normal(90, 2, 50), generator.uniform(0.1, 4, 50)
-    seen = generator.normal(85, 5, 20)
-    wrong = space["expected_improvement"](mean, std, seen)
-    assert (np.argsort(wrong) == np.argsort(mean)).all()
-    exec(exercise.solution, space)
-    right = space["expected_improvement"](mean, std, seen)
-    z = (mean - seen.max()) / std
-    slope = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
-    assert np.allclose(right, std * (z * ndtr(z) + slope))
-    assert (np.argsort(right) != np.argsort(mean)).any()
+def test_the_worth_of_an_answer_is_an_integral() -> None:
+    """Simpson's rule over the answer, whose deviation is that of belief and noise."""
+    space = Exercise(BOOK, 5).space
+    exec(Exercise(BOOK, 5).solution, space)
+    for mean, std, noise in [(91.0, 2.0, 1.0), (93.0, 0.5, 2.0), (90.0, 1.0, 0.0)]:
+        deviation = (std**2 + noise**2) ** 0.5
+        answer = mean + deviation * np.linspace(-12, 12, 20_001)
+        gains = np.maximum(std**2 / deviation**2 * (answer - mean) + mean - 92, 0)
+        chance = np.exp(-(((answer - mean) / deviation) ** 2) / 2)
+        right = simpson(gains * chance) / simpson(chance)
+        found = space["worth"](np.array([mean]), np.array([std]), noise, 92.0)
+        assert found == pytest.approx([right], abs=1e-6)
 
 
 # The sweep ---------------------------------------------------------------------------
@@ -454,6 +517,33 @@ def test_an_entry_passes_unless_it_is_behind(
     first, *rest = capsys.readouterr().out.splitlines()
     assert words in first
     assert len(rest) == passed
+
+
+def last_asked(space: Any, oracle: Any, generator: torch.Generator) -> int:
+    """Ask well, and hand over the worst row asked."""
+    rows = draw(range(len(space)), 60, generator)
+    return int(rows[np.argmin([oracle.query(row) for row in rows])])
+
+
+@pytest.mark.parametrize(
+    ("stored", "words"),
+    [
+        ((89.0, 89.0, 89.1), "the last choice loses"),
+        ((99.0, 99.0, 99.1), "the queries lose: compare trace.value.max()"),
+    ],
+)
+def test_an_entry_is_told_where_it_loses(
+    tables: dict[str, TabularBenchmark],
+    monkeypatch: pytest.MonkeyPatch,
+    stored: tuple[float, ...],
+    words: str,
+) -> None:
+    assert tables
+    monkeypatch.setattr(exercises, "reference", lambda _: stored)
+    result = exercises.check_entry(last_asked)
+    assert not result.passed
+    assert "behind it; " in result.hint
+    assert words in result.hint
 
 
 def test_a_standing_is_one_line() -> None:
