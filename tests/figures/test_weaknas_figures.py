@@ -240,16 +240,23 @@ def test_curves_are_means_with_student_bands() -> None:
     assert axis.get_xscale() == "log"
     lines = [line for line in axis.lines if len(line.get_xdata()) > 2]
     assert len(lines) == len(CURVES) + 2
-    for line, band, runs in zip(lines, axis.collections, CURVES.values(), strict=False):
+    cut = 0
+    bands = [None, *axis.collections]  # where single runs are drawn, there is none
+    for line, band, runs in zip(lines, bands, CURVES.values(), strict=False):
         for at in (8, 33, 60, 75):
             values = [run[min(at, len(run)) - 1] for run in runs]  # the last one stays
             expected = t_interval(values)
             (k,) = np.flatnonzero(line.get_xdata() == at)
             assert line.get_ydata()[k] == pytest.approx(expected.mean)
+            if band is None:
+                continue
             corners = band.get_paths()[0].vertices
             heights = corners[corners[:, 0] == at, 1]
             assert heights.min() == pytest.approx(expected.low)
-            assert heights.max() == pytest.approx(expected.high)
+            assert heights.max() == pytest.approx(min(expected.high, 92.0))
+            cut += expected.high > 92
+    assert len(axis.collections) == len(CURVES) - 1
+    assert cut
     for line, run in zip(lines[-2:], live["weak_nas"], strict=True):
         assert np.array_equal(line.get_ydata()[: len(run) - 7], run[7:])
         assert (line.get_ydata()[len(run) - 7 :] == run[-1]).all()
@@ -274,6 +281,7 @@ def test_one_run_has_no_band() -> None:
         ({"level": 1}, "level=1 must lie between 0 and 1"),
         ({"live": {"other": [[1]]}}, r"live has \['other'\]; the curves are"),
         ({"first": 61}, "first=61 must be 1 to 60"),
+        ({"best": 85.0}, "best=85 is not the best: a curve reaches 9"),
         ({"curves": {"a": [[1, np.nan]]}}, "the values of 'a' must be one or more"),
         ({"curves": {"a": []}}, "the values of 'a' must be one or more runs"),
         (
@@ -349,6 +357,22 @@ def test_top_fifty_skips_what_is_not_defined() -> None:
     assert_inside(figures.top_fifty([0.1, 0.2], [0.0, -0.5]))
 
 
+def test_top_fifty_holds_unasked_rows_beside_all() -> None:
+    fresh = [[0.1, 0.2, np.nan], [0.3, np.nan, np.nan]]
+    p, tau = [[0.1, 0.3, 0.5], [0.2, 0.5, 0.7]], [[0.0, 0.2, 0.4]] * 2
+    figure = figures.top_fifty(p, tau, fresh=fresh, chance=0.06)
+    assert_inside(figure)
+    left, right = figure.axes
+    (mean,) = (line for line in left.lines if line.get_marker() == "^")
+    assert np.allclose(mean.get_ydata(), [0.2, 0.2, np.nan], equal_nan=True)
+    assert not [line for line in right.lines if line.get_marker() == "^"]
+    assert {"whole top set", "its rows not yet asked"} <= set(words(figure).split("\n"))
+    with pytest.raises(ValueError, match="fresh must lie between 0 and 1"):
+        figures.top_fifty([0.1, 0.2], [0.0, 0.1], fresh=[0.1, 1.2])
+    with pytest.raises(ValueError, match=r"fresh of shape \(1, 1\) must be \(1, 2\)"):
+        figures.top_fifty([0.1, 0.2], [0.0, 0.1], fresh=[0.1])
+
+
 @pytest.mark.parametrize(
     ("p", "tau", "message"),
     [
@@ -362,6 +386,54 @@ def test_top_fifty_skips_what_is_not_defined() -> None:
 def test_wrong_top_fifty(p: list, tau: list, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         figures.top_fifty(p, tau)
+
+
+PANELS = {
+    "first": {
+        "random_search": (-30.0, -40.0, -20.0, "supported"),
+        "something": (5.0, -2.0, 12.0, "inconclusive"),
+    },
+    "second": {
+        "random_search": (-3.0, -9.0, 3.0, "inconclusive"),
+        "something": (9.0, 2.0, 16.0, "not supported"),
+    },
+}
+
+
+def test_differences_stand_at_their_numbers_in_the_colour_of_the_verdict() -> None:
+    figure = figures.query_differences(PANELS)
+    assert_inside(figure)
+    assert len(figure.axes) == 2
+    for axis, rows in zip(figure.axes, PANELS.values(), strict=True):
+        spans = [s for s in axis.lines[:-1] if s.get_marker() == "None"]
+        dots = [line for line in axis.lines if line.get_marker() != "None"]
+        for y, (span, dot, row) in enumerate(
+            zip(spans, dots, rows.values(), strict=True)
+        ):
+            assert span.get_xdata() == [row[1], row[2]]
+            assert (dot.get_xdata()[0], dot.get_ydata()[0]) == (row[0], y)
+            colour, mark, _ = figures.VERDICTS[row[3]]
+            assert (dot.get_color(), dot.get_marker()) == (colour, mark)
+            assert span.get_color() == colour
+        assert axis.get_xlim()[0] < -40 < 16 < axis.get_xlim()[1]
+        assert axis.get_ylim() == (1.5, -0.5)  # the first rival is on top
+    text = set(words(figure).split("\n"))
+    assert {"random search", "something", "first", "second", "inconclusive"} <= text
+
+
+@pytest.mark.parametrize(
+    ("panels", "message"),
+    [
+        ({}, "each table must have the same ones"),
+        ({"a": {}}, "each table must have the same ones"),
+        ({"a": PANELS["first"], "b": {}}, "each table must have the same ones"),
+        ({"a": {"x": (1, 2, 3, "supported")}}, "needed are low <= mean <= high"),
+        ({"a": {"x": (1, 0, 3, "good")}}, "'good'; needed are"),
+    ],
+)
+def test_wrong_differences(panels: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        figures.query_differences(panels)
 
 
 def test_ruggedness_names_who_wins() -> None:

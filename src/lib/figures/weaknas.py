@@ -418,21 +418,23 @@ def best_so_far_curves(
 ) -> Figure:
     """Draw the mean best-so-far against the number of queries, on a logarithmic axis.
 
-    The band is Student's interval of the mean at each number of queries.
+    The band is Student's interval of the mean at each number of queries, cut off at the
+    best row. A method with live runs has none: the runs themselves show their spread.
 
     Args:
         curves: method -> (K,) or (seeds, K), the best value after 1, 2 ... queries;
             seeds may have different lengths, and a search that ended early keeps its
             last value. The methods of `LOOKS` get their names in words and colours.
-        live: method -> runs of the reader's own, drawn as thin lines over the bands.
+        live: method -> a few runs, drawn as thin lines in place of its band.
         first: number of queries from which on the curves are drawn.
-        best: the best value of the table, drawn as a line.
+        best: the best value of the table, drawn as a line; no run may lie above it.
         level: coverage of the bands, between 0 and 1.
         ylabel: label of the vertical axis.
 
     Raises:
-        ValueError: no method, values that are not finite, runs too short for `first`,
-            a level outside, or live runs of a method without a curve.
+        ValueError: no method, values that are not finite or above `best`, runs too
+            short for `first`, a level outside, or live runs of a method without a
+            curve.
     """
     if not curves:
         raise ValueError("curves={} must hold at least one method")
@@ -445,6 +447,9 @@ def best_so_far_curves(
     shortest = min(values.shape[1] for values in runs.values())
     if not 1 <= first <= shortest:
         raise ValueError(f"first={first} must be 1 to {shortest}")
+    highest = max(float(values.max()) for values in runs.values())
+    if best is not None and highest > best + 1e-6:
+        raise ValueError(f"best={best:g} is not the best: a curve reaches {highest:g}")
     figure, axes = new_figure(height=3.7)
     axis = axes[0, 0]
     handles = []
@@ -452,9 +457,9 @@ def best_so_far_curves(
     for k, (name, values) in enumerate(runs.items()):
         one, x = looks[name], np.arange(first, values.shape[1] + 1)
         mean, half = values.mean(0)[first - 1 :], _band(values, level)[first - 1 :]
-        axis.fill_between(
-            x, mean - half, mean + half, color=one.colour, alpha=0.18, lw=0
-        )
+        if name not in live:
+            top = mean + half if best is None else np.minimum(mean + half, best)
+            axis.fill_between(x, mean - half, top, color=one.colour, alpha=0.18, lw=0)
         # Marks stand evenly on the logarithmic axis, shifted from curve to curve.
         places = np.geomspace(first, values.shape[1], 6)[:-1] * 1.06**k
         marks = np.unique(np.clip(places.round().astype(int), first, x[-1]) - first)
@@ -552,6 +557,7 @@ def top_fifty(
     probability: ArrayLike,
     tau: ArrayLike,
     *,
+    fresh: ArrayLike | None = None,
     best_rows: int = GOOD_ROWS,
     chance: float | None = None,
 ) -> Figure:
@@ -564,6 +570,8 @@ def top_fifty(
     Args:
         probability: (steps,) or (runs, steps), 0 to 1.
         tau: the same shape, -1 to 1; not a number where it is not defined.
+        fresh: the probability for a draw among the rows of the top set that were not
+            asked yet, the same shape; not a number where too few are left to say.
         best_rows: how many rows count as the true best.
         chance: probability of a draw from the whole space, drawn dotted.
 
@@ -577,8 +585,13 @@ def top_fifty(
             f"probability of shape {np.shape(probability)} and tau of shape "
             f"{np.shape(tau)} must both be (steps,) or (runs, steps)"
         )
-    if not ((p >= 0) & (p <= 1)).all():
-        raise ValueError("probability must lie between 0 and 1")
+    f = np.full(p.shape, np.nan) if fresh is None else np.atleast_2d(np.asarray(fresh))
+    if f.shape != p.shape:
+        raise ValueError(f"fresh of shape {f.shape} must be {p.shape}")
+    for argument, share in (("probability", p), ("fresh", f)):
+        unknown = np.isnan(share) & (argument == "fresh")
+        if not (unknown | (share >= 0) & (share <= 1)).all():
+            raise ValueError(f"{argument} must lie between 0 and 1")
     if not (np.isnan(t) | (abs(t) <= 1)).all():
         raise ValueError("tau must lie between -1 and 1")
     figure, axes = new_figure(1, 2, height=2.9)
@@ -588,21 +601,26 @@ def top_fifty(
     for axis, runs, title, label, colour, mark in zip(
         axes.flat, (p, t), titles, words, SERIES[:2], "os", strict=True
     ):
-        known = ~np.isnan(runs)
-        counts = known.sum(0)
-        mean = np.where(known, runs, 0).sum(0) / np.maximum(counts, 1)
-        mean = np.where(counts > 0, mean, np.nan)
         if len(runs) > 1:
             axis.plot(x, runs.T, color=colour, lw=0.7, alpha=0.4, zorder=2)
         axis.plot(
-            x, mean, color=colour, marker=mark, ms=6, mec="white", mew=0.8, zorder=3
-        )
+            x, _known_mean(runs), color=colour, marker=mark, ms=6, mec="white", mew=0.8,
+            zorder=3,
+        )  # fmt: skip
         axis.set_title(title, loc="center", weight="normal", fontsize=9.5)
         axis.set(xlabel="step", ylabel=label)
         axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axis.grid(axis="y")
     left, right = axes.flat
-    left.set_ylim(0, 1.03 * max(float(p.max()), chance or 0, 1e-9))
+    if fresh is not None:
+        left.plot(
+            x, _known_mean(f), color=SERIES[2], marker="^", ms=6.5, mec="white",
+            mew=0.8, ls=(0, (4, 1.5)), zorder=3,
+        )  # fmt: skip
+        lines = [line for line in left.lines if line.get_marker() in ("o", "^")]
+        legend_above(figure, lines, ["whole top set", "its rows not yet asked"])
+    left.set_ylim(0, 1.03 * max(float(p.max()), float(np.nan_to_num(f).max()),
+                                chance or 0, 1e-9))  # fmt: skip
     right.axhline(0, color=LINE, lw=1, zorder=1)
     if chance is not None:
         left.axhline(chance, color=MUTED, lw=1, ls=":")
@@ -610,6 +628,79 @@ def top_fifty(
             0.985, chance, "whole space", transform=left.get_yaxis_transform(),
             ha="right", va="bottom", fontsize=9, color=MUTED,
         )  # fmt: skip
+    return figure
+
+
+def _known_mean(runs: NDArray) -> NDArray:
+    """Return the mean over runs, of what is a number; not a number if nothing is."""
+    known = ~np.isnan(runs)
+    counts = known.sum(0)
+    mean = np.where(known, runs, 0).sum(0) / np.maximum(counts, 1)
+    return np.where(counts > 0, mean, np.nan)
+
+
+VERDICTS = {
+    "supported": (SERIES[0], "o", "fewer queries"),
+    "inconclusive": (MUTED, "D", "inconclusive"),
+    "not supported": (SERIES[1], "s", "more queries"),
+}
+"""Colour, mark and word of each verdict on "fewer queries than the rival"."""
+
+
+@in_house_style
+def query_differences(
+    panels: Mapping[str, Mapping[str, tuple[float, float, float, str]]],
+    *,
+    xlabel: str = "queries of WeakNAS minus the rival’s",
+) -> Figure:
+    """Draw how many queries fewer or more than its rivals a search needs, by table.
+
+    Args:
+        panels: table -> rival (of `LOOKS`, or any words) -> mean, low and high of the
+            difference and its verdict, a key of `VERDICTS`; the same rivals in each.
+        xlabel: what the difference is.
+
+    Raises:
+        ValueError: no table or rival, rivals that differ, an interval without its
+            mean, or an unknown verdict.
+    """
+    rivals = [list(rows) for rows in panels.values()]
+    if not rivals or not rivals[0] or any(some != rivals[0] for some in rivals):
+        raise ValueError(
+            f"panels has the rivals {rivals}; each table must have the same ones"
+        )
+    for table, rows in panels.items():
+        for name, (mean, low, high, verdict) in rows.items():
+            if not low <= mean <= high or verdict not in VERDICTS:
+                raise ValueError(
+                    f"panels[{table!r}][{name!r}]: {mean} in [{low}, {high}], "
+                    f"{verdict!r}; needed are low <= mean <= high and one of "
+                    f"{list(VERDICTS)}"
+                )
+    figure, axes = new_figure(1, len(panels), height=1.15 + 0.32 * len(rivals[0]))
+    ends = [end for rows in panels.values() for _, *two, _ in rows.values()
+            for end in two]  # fmt: skip
+    room = 0.05 * (max(*ends, 0) - min(*ends, 0))
+    for axis, (table, rows) in zip(axes.flat, panels.items(), strict=True):
+        for y, (mean, low, high, verdict) in enumerate(rows.values()):
+            colour, mark, _ = VERDICTS[verdict]
+            axis.plot([low, high], [y, y], color=colour, lw=2.2, zorder=3)
+            axis.plot(mean, y, mark, color=colour, ms=7, mec="white", mew=0.8, zorder=4)
+        axis.axvline(0, color=INK, lw=1, zorder=1)
+        axis.set_title(table, loc="center", weight="normal", fontsize=9.5)
+        axis.set_xlim(min(*ends, 0) - room, max(*ends, 0) + room)
+        axis.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+        axis.set_ylim(len(rows) - 0.5, -0.5)
+        names = [in_words(name) for name in rows] if axis is axes[0, 0] else []
+        axis.set_yticks(range(len(rows)) if names else [], names)
+        axis.tick_params(axis="y", length=0)
+        axis.grid(axis="x")
+    figure.supxlabel(xlabel, fontsize=10)
+    keys = [
+        Line2D([], [], color=colour, marker=mark, ms=7, mec="white", lw=2.2)
+        for colour, mark, _ in VERDICTS.values()
+    ]
+    legend_above(figure, keys, [word for *_, word in VERDICTS.values()])
     return figure
 
 
