@@ -410,7 +410,7 @@ def test_differences_stand_at_their_numbers_in_the_colour_of_the_verdict() -> No
         for y, (span, dot, row) in enumerate(
             zip(spans, dots, rows.values(), strict=True)
         ):
-            assert span.get_xdata() == [row[1], row[2]]
+            assert list(span.get_xdata()) == [row[1], row[2]]
             assert (dot.get_xdata()[0], dot.get_ydata()[0]) == (row[0], y)
             colour, mark, _ = figures.VERDICTS[row[3]]
             assert (dot.get_color(), dot.get_marker()) == (colour, mark)
