@@ -40,6 +40,7 @@ def stops(x):
         (fails, r"not yet: your code raised KeyError: 'no such thing\nsecond line'"),
         (stops, "not yet: your code raised NotImplementedError"),
         (5, "not yet: your code raised TypeError: 'int' object is not callable"),
+        (..., "not yet: the answer is still empty"),
     ],
 )
 def test_a_check_prints_one_line_and_never_raises(answer, line, capsys) -> None:

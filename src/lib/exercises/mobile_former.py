@@ -44,13 +44,15 @@ def check_macs(answer: Callable[..., Any]) -> None:
         answer: called as `answer(height, width, channels, tokens, dim, heads, gate)`.
     """
     for heads, gate in ((3, False), (3, True), (4, True)):
-        height, width, c, m, d = 7, 5, 24, 3, 16
+        height, width, c, m, d = 7, 5, 24, 6, 16
         with seeded(0):
             layer = MobileToFormer(c, d, heads=heads, gate=gate)
         inputs = torch.zeros(1, c, height, width), torch.zeros(1, m, d)
         right = count_macs(layer, *inputs, include_norm=False)
         pixels, linear = height * width, m * d * c
         attention = 2 * m * pixels * c
+        layers = (right - attention) // linear
+        every = "every token asks: each term has the factor M"
         mistakes = [
             (2 * right, "count multiply–adds, not floating-point operations: halve it"),
             (
@@ -72,9 +74,17 @@ def check_macs(answer: Callable[..., Any]) -> None:
             (right - linear, "a linear layer is missing; with a gate there are three"),
             (right + linear, "one linear layer too many; without a gate there are two"),
             (attention, "the linear layers are missing: query, output and the gate"),
+            (right // m, every),
+            (right - attention + attention // m, every),
+            (attention + layers * d * c, every),
+            *(
+                (right + scores, "leave the softmax out: it is not counted")
+                for scores in (heads * m * pixels, m * pixels)
+            ),
         ]
         got = answered(answer(height, width, c, m, d, heads, gate), "the function")
-        where = f"for heads={heads} and gate={gate} it is {right:,}, not {got}"
+        sizes = f"a map of {height} x {width}, C={c}, M={m}, D={d}"
+        where = f"for {sizes}, heads={heads} and gate={gate} it is {right:,}, not {got}"
         compare(got, right, mistakes, f"count layer by layer; {where}")
 
 
@@ -156,7 +166,9 @@ def _compare_dynamic_relu(
         a1, a2 = _slopes(p)
         soft = slopes[:-1](token).sigmoid()
         straight = squash(second(first(token)))
+        pooled = slopes(token.mean(0, keepdim=True)).expand_as(p)
     mean = p.mean(0, keepdim=True).expand_as(p)
+    dealt = torch.cat([p[:, ::2], p[:, 1::2]], dim=1)
     mistakes = [
         (
             _rectify(x, p.roll(x.shape[1], dims=1)),
@@ -180,7 +192,14 @@ def _compare_dynamic_relu(
             torch.maximum(a1 / 2 * x, (a2 + 1) / 2 * x),
             "the slopes are a1 = 2p in [0, 2] and a2 = 2p - 1 in [-1, 1], not p",
         ),
-        (_rectify(x, mean), "every picture of the batch has slopes of its own"),
+        (
+            _rectify(x, dealt),
+            "the first C numbers give a1 and the last C give a2; yours take turns",
+        ),
+        *(
+            (_rectify(x, shared), "every picture of the batch has slopes of its own")
+            for shared in (mean, pooled, p[:1].expand_as(p))
+        ),
     ]
     compare(got, _rectify(x, p), mistakes, "y = max(a1 * x, a2 * x) does not hold")
 
@@ -253,7 +272,8 @@ def _compare_extra(got: Any) -> None:
         ),
         (right // 2, "keys and values get a projection each"),
     ]
-    compare(got, right, mistakes, f"the 294M network does not gain {got} parameters")
+    wrong = f"the 294M network does not gain {got} parameters"
+    compare(got, right, mistakes, f"{wrong}: count the MF rows, two layers each")
 
 
 # Exercise 4 --------------------------------------------------------------------------
@@ -386,7 +406,13 @@ def check_previous_token(answer: Callable[..., MobileFormerBlock]) -> None:
         def image(token: Tensor, written: Tensor = new) -> Tensor:
             return write(block.mobile(x, token), written)
 
-        outputs = answered(block(x, old), "forward")
+        try:
+            outputs = answered(block(x, old), "forward")
+        except TypeError:
+            if isinstance(block.context(x, old, new), Tensor):
+                bare = "a bare tensor is taken apart into its pictures"
+                raise Wrong(f"`context` returns a tuple, (token,): {bare}") from None
+            raise
         if not isinstance(outputs, tuple) or len(outputs) != 2:
             raise Wrong("a block returns two things, the map and the tokens")
         stale = "hand on the new tokens: only the dynamic ReLU uses the old ones"

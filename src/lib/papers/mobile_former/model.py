@@ -347,7 +347,8 @@ class Backbone(nn.Module):
         maps = {2: x}
         for block, stride in zip(self.blocks, self.strides, strict=True):
             x, tokens = block(x, tokens)
-            maps[stride] = x  # (B, C, H / stride, W / stride)
+            # (B, C, H / stride, W / stride); the last map of a stride is kept
+            maps[stride] = x
         return maps, tokens
 
     def features(self, x: Tensor) -> list[Tensor]:
