@@ -62,6 +62,7 @@ LOOKS: dict[str, Look] = {
     "full": Look("full", SERIES[6], "X"),
     "lepe": Look("LePE", SERIES[0], "o"),
     "ape": Look("APE", SERIES[1], "s"),
+    "ape_sincos": Look("APE from sines", SERIES[2], "P"),
     "cpe": Look("CPE", SERIES[4], "D"),
     "cpe_every": Look("CPE in every block", SERIES[2], "v"),
     "rpe": Look("RPE", SERIES[3], "^"),
