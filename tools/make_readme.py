@@ -11,7 +11,7 @@ from lib import assets
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN = "<!-- chapters: written by tools/make_readme.py -->\n"
 END = "<!-- end of chapters -->\n"
-WORDS = ("reproduced", "explained", "not computable")
+WORDS = ("reproduced", "explained", "not computable", "own")
 
 
 def state(paper: assets.Paper) -> str:

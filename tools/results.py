@@ -26,7 +26,7 @@ from lib.assets import (
     papers,
 )
 from lib.assets.schema import Claim, Paper
-from lib.assets.tables import Cell, claim_row, claim_sentence, number
+from lib.assets.tables import Cell, claim_row, claim_sentence, judged, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,6 +38,7 @@ FOREST = ROOT / "book" / "_static" / "results_forest.png"
 EXERCISES_SECONDS = 60  # the limit of exercises.ipynb, the same in every chapter
 CLAIM_MINUTES = 120  # an hour on two cores
 LOOKS = {"supported": ("o", 0), "not supported": ("s", 1), "inconclusive": ("D", 6)}
+UNJUDGED = ("x", 6)  # planned seeds are missing
 
 INTRO = """\
 # Results
@@ -46,7 +47,8 @@ What the book computed and measured, chapter by chapter. `make results` writes t
 page: values in the ledgers are computed while it is written, verdicts are read off the
 intervals, and nothing is typed. A verdict follows from the 95 % interval of the paired
 difference between method and baseline: wholly above the margin, *supported*; wholly
-below it, *not supported*; otherwise *inconclusive*.
+below it, *not supported*; otherwise *inconclusive*. There is none before all planned
+seeds are in. Numbers that come from training have at most three digits.
 """
 
 
@@ -58,6 +60,16 @@ class Result:
     claim: Claim
     label: str
     found: dict[str, Any] | None
+
+    @property
+    def word(self) -> str:
+        """The verdict, or why there is none."""
+        return judged(self.claim, self.found)
+
+    @property
+    def data(self) -> str:
+        """The words for the data."""
+        return self.paper.names.label(self.label)
 
 
 def results() -> list[Result]:
@@ -104,25 +116,46 @@ def _claims(every: Sequence[Result]) -> list[str]:
     for slug in dict.fromkeys(result.paper.slug for result in every):
         mine = [result for result in every if result.paper.slug == slug]
         parts.append(f"### {_chapter(mine[0].paper)}\n")
-        for claim in dict.fromkeys(result.claim.id for result in mine):
-            own = [result for result in mine if result.claim.id == claim]
-            said = [claim_sentence(r.claim, r.label, r.found) for r in own]
-            parts.append(f"*{own[0].claim.statement}* {' '.join(said)}\n")
+        parts += [
+            _in_words(mine, claim) for claim in mine[0].paper.claims if claim.primary
+        ]
+        others = [claim for claim in mine[0].paper.claims if not claim.primary]
+        if others:
+            plural = f"{len(others)} secondary claim{'s' * (len(others) != 1)}"
+            fold = f'<details class="pb-fold">\n<summary>{plural} in words</summary>\n'
+            parts += [
+                fold,
+                *(_in_words(mine, claim) for claim in others),
+                "</details>\n",
+            ]
     return parts
 
 
+def _in_words(mine: Sequence[Result], claim: Claim) -> str:
+    """Say what was measured for one claim, on all kinds of data."""
+    said = [
+        claim_sentence(r.claim, r.label, r.found, r.paper.names)
+        for r in mine
+        if r.claim.id == claim.id
+    ]
+    return f"*{claim.statement}* {' '.join(said)}\n"
+
+
 def _tally(every: Sequence[Result]) -> str:
-    words = Counter(r.found["verdict"] if r.found else "not measured" for r in every)
-    order = ("supported", "not supported", "inconclusive", "not measured")
+    words = Counter(
+        r.word if r.word in LOOKS else "unfinished" if r.found else "not measured"
+        for r in every
+    )
+    order = (*LOOKS, "unfinished", "not measured")
     counts = ", ".join(f"{words[word]} {word}" for word in order if words[word])
     return f"Claims are counted once for each kind of data: {counts}.\n"
 
 
 def _glance(every: Sequence[Result]) -> Table:
     rows = []
-    for result in every:
+    for result in sorted(every, key=lambda result: not result.claim.primary):
         head, label, seeds, _, _, difference, verdict = claim_row(
-            result.claim, result.label, result.found
+            result.claim, result.label, result.found, result.paper.names
         )
         paper = result.paper
         chapter = Cell(f"{paper.number} {paper.short}", link=_address(paper))
@@ -131,6 +164,7 @@ def _glance(every: Sequence[Result]) -> Table:
         "Every claim with its difference, 95 % interval and verdict",
         ("Chapter", "Claim", "Data", "Seeds", "Difference", "Verdict"),
         tuple(rows),
+        shown=sum(result.claim.primary for result in every) or None,
     )
 
 
@@ -144,7 +178,7 @@ def drawn(measured: Sequence[Result]) -> list[Result]:
 
 def _figure(measured: Sequence[Result]) -> str:
     alt = " ".join(
-        f"{r.paper.short}, {r.claim.id} on {r.label}: {r.found['verdict']}."
+        f"{r.paper.short}, {r.data}: {r.claim.statement.rstrip('.')}: {r.word}."
         for r in measured
         if r.found
     )
@@ -176,9 +210,10 @@ def _panels(measured: Sequence[Result]) -> "Figure":
 
     panels: dict[str, list[Result]] = {}
     for result in measured:
-        panels.setdefault(result.claim.metric, []).append(result)
+        metric = result.paper.names.metric(result.claim.metric)
+        panels.setdefault(metric, []).append(result)
     sizes = [len(rows) for rows in panels.values()]
-    figure = Figure(figsize=(WIDTH, 0.62 * sum(sizes) + 0.75 * len(panels)))
+    figure = Figure(figsize=(WIDTH, 0.62 * sum(sizes) + 0.85 * len(panels)))
     axes = figure.subplots(
         len(panels), squeeze=False, height_ratios=[size + 0.4 for size in sizes]
     )
@@ -186,7 +221,7 @@ def _panels(measured: Sequence[Result]) -> "Figure":
         axis.set(ylim=(len(rows) - 0.5, -0.85), yticks=[])
         turned = ", reversed" * (rows[0].claim.better == "lower")
         axis.set_xlabel(
-            f"difference in {metric.replace('_', ' ')}{turned}: better to the right"
+            f"difference in {metric}{turned}:\nbetter to the right", loc="left"
         )
         axis.spines["left"].set_visible(False)
         axis.margins(x=0.1)
@@ -199,18 +234,19 @@ def _panels(measured: Sequence[Result]) -> "Figure":
 def _interval(axis: "Axes", place: int, result: Result) -> None:
     from lib.figures.palette import PALETTE, SERIES
 
-    found, claim = result.found or {}, result.claim
+    found, claim, names = result.found or {}, result.claim, result.paper.names
     sign = -1 if claim.better == "lower" else 1
     low, mean, high = (
         sign * found["difference"][key] for key in ("low", "mean", "high")
     )
-    marker, series = LOOKS[found["verdict"]]
+    marker, series = LOOKS.get(result.word, UNJUDGED)
     axis.plot([low, high], [place, place], color=SERIES[series])
     axis.plot(mean, place, marker, color=SERIES[series])
     bar = [place - 0.2, place + 0.2]
     axis.plot([claim.margin] * 2, bar, color=PALETTE["light"]["ink"])
     axis.annotate(
-        f"{result.paper.short}: {claim.id} ({result.label}), {found['verdict']}",
+        f"{names.arm(claim.method)} against {names.arm(claim.baseline)}, "
+        f"{result.data}: {result.word}",
         (0, place - 0.3),
         xycoords=("axes fraction", "data"),
         va="bottom",
@@ -225,7 +261,7 @@ def _ledgers(built: Sequence[Paper]) -> list[str]:
         parts.append("No chapter has been built yet.\n")
     for paper in built:
         states: Counter[str] = Counter(row.state for row in paper.ledger)
-        order = ("reproduced", "explained", "not computable")
+        order = ("reproduced", "explained", "not computable", "own")
         counts = ", ".join(
             f"{states[state]} {state}" for state in order if states[state]
         )
@@ -317,7 +353,7 @@ def _cost_rows(paper: Paper) -> list[tuple[Cell, ...]]:
     data = (load_claims(paper.slug) or {"data": {}})["data"]
     return [
         (
-            Cell(f"{paper.short}, {label}"),
+            Cell(f"{paper.short}, {paper.names.label(label)}"),
             Cell(number(found["rows"], 0) if found["rows"] else "–"),
             Cell(str(found["hash"] or "–")[:12]),
             Cell(str(len(found["seeds"]))),

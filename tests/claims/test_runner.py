@@ -62,7 +62,8 @@ def test_measure_writes_seeds_and_claims(made_up, capsys):
     assert math.isclose(claim["difference"]["low"], 0.06 - half, rel_tol=1e-4)
     assert str(made_up.exp.folder) not in json.dumps(content), "no paths"
     (said,) = runner.sentences(made_up.exp, content)
-    assert said.startswith("beats-wide: On world, bridge has 0.910 and wide 0.850")
+    start = "beats-wide: On world, the accuracy is 0.910 for bridge and 0.850 for wide,"
+    assert said.startswith(start)
 
 
 def test_finished_seeds_are_not_measured_again(made_up, capsys):

@@ -107,6 +107,8 @@ def test_explained_row_must_differ(computes):
     computes(5)
     assert complaint(row(6, {"exact": True}, state="explained")) is None
     assert "state 'explained'" in complaint(row(5, {"exact": True}, state="explained"))
+    assert complaint(row(5, {"exact": True}, state="own")) is None
+    assert "state 'own'" in complaint(row(6, {"exact": True}, state="own"))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from lib.assets.schema import Budgets, Claim
+from lib.assets.schema import Budgets, Claim, Names
 from tools import results
 
 CLAIM = {
@@ -34,6 +34,7 @@ PAPER = SimpleNamespace(
         Claim(id="fails", **CLAIM | {"better": "lower", "metric": "error"}),
         Claim(id="waits", **CLAIM),
     ],
+    names=Names(data={"world": "cue scenes"}, arms={"wide": "the widened"}),
     budgets=Budgets(
         cpu_seconds=150,
         memory_gib=1.5,
@@ -100,19 +101,38 @@ def test_measured_claims(made_up):
         "counted once for each kind of data: 1 supported, 1 not supported, 1 not"
         in page
     )
-    assert "bridge has 0.850 and wide 0.750 in accuracy" in page
+    assert "the accuracy is 0.850 for bridge and 0.750 for the widened, over" in page
     assert (
         "its 95 % interval, 0.050 to 0.090, lies wholly above 0. Verdict: supp" in page
     )
     assert "0.0100 to 0.0200, lies wholly above 0. Verdict: not supported." in page
-    assert "*The bridge helps.* On world, this has not been measured yet." in page
+    assert "*The bridge helps.* On cue scenes, this has not been measured yet." in page
     assert (
-        ":alt: Paired differences with 95 % intervals. Made-up, wins on world: " in page
+        ":alt: Paired differences with 95 % intervals. Made-up, cue scenes: The bridge "
+        "helps: supported." in page
     )
+    assert '<th scope="row">Made-up, cue scenes</th>' in page
+    assert "world" not in page
+    first, folded = page.split("<summary>2 secondary claims in words</summary>\n\n")
+    assert "Verdict: supported" in first
+    assert "Verdict: not supported" not in first
+    assert "Verdict: not supported" in folded[: folded.index("\n\n</details>\n")]
     assert "<td>0123456789ab</td><td>8</td><td>31.4</td><td>812</td>" in page
     assert '70 of 60<div class="pb-note">over the limit</div>' in page
     assert "5.0 of 4<" in page
     assert "400 of 1,536" in page
+
+
+def test_claims_with_seeds_to_come_are_not_judged(made_up):
+    for found in made_up["now"]["data"]["world"]["claims"].values():
+        found["n"] = 2
+    page = results.page()
+    assert "each kind of data: 2 unfinished, 1 not measured.\n" in page
+    assert page.count("2 of 3 seeds</span>") == 2
+    assert "The bridge helps: 2 of 3 seeds." in page
+    assert "Verdict: " not in page
+    assert 'class="pb-verdict pb-verdict-' not in page
+    assert results.forest([r for r in results.results() if r.found])
 
 
 def test_no_claims_at_all(made_up):

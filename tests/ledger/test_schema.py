@@ -68,6 +68,11 @@ GOOD = {
             "seeds": 8,
         }
     ],
+    "names": {
+        "arms": {"bridge": "the bridge"},
+        "metrics": {"accuracy": "share of right cells"},
+        "data": {"world": "cue scenes"},
+    },
     "budgets": {
         "cpu_seconds": 150,
         "memory_gib": 1.5,
@@ -97,6 +102,21 @@ def changed(path, value):
     else:
         inner[last] = value
     return content
+
+
+def test_words_are_optional(tmp_path):
+    names = read(tmp_path, changed(["names"], None)).names
+    assert names.arm("one_mlp") == "one_mlp"
+    assert names.metric("test_50") == "test 50"
+    assert names.label("world") == "world"
+
+
+def test_words_for_keys(tmp_path):
+    names = read(tmp_path, GOOD).names
+    assert (names.arm("bridge"), names.arm("wide")) == ("the bridge", "wide")
+    assert names.metric("accuracy") == "share of right cells"
+    assert names.label("world-1a2b") == "cue scenes (other data, 1a2b)"
+    assert names.label("other-1a2b") == "other-1a2b"
 
 
 def test_good_file_is_read(tmp_path):
@@ -149,8 +169,8 @@ BROKEN = {
     "wrong state of a row": (
         ["ledger", 0, "state"],
         "proved",
-        "ledger[params].state: input should be 'reproduced', 'explained' or 'not "
-        "computable', not 'proved'",
+        "ledger[params].state: input should be 'reproduced', 'explained', 'not "
+        "computable' or 'own', not 'proved'",
     ),
     "wrong type": (
         ["year"],
@@ -222,6 +242,42 @@ BROKEN = {
         ["claims", 0, "baseline"],
         "bridge",
         "claims[beats-wide]: compares an arm with itself",
+    ),
+    "an own value without a way to compute it": (
+        ["ledger", 1, "state"],
+        "own",
+        "ledger[top-1]: is own, so it needs compute and tolerance",
+    ),
+    "primary but listed later": (
+        ["claims", 0, "later"],
+        True,
+        "claims[beats-wide]: is primary, so it cannot have been listed later",
+    ),
+    "words for no arm": (
+        ["names", "arms"],
+        {"wide": "the widened one", "bridg": "the bridge"},
+        "names.arms: no claim has 'bridg' (did you mean 'bridge'?); allowed are "
+        "bridge, wide",
+    ),
+    "words for no metric": (
+        ["names", "metrics"],
+        {"world": "cue scenes"},
+        "names.metrics: no claim has 'world'; allowed are accuracy",
+    ),
+    "words for no data": (
+        ["names", "data"],
+        {"wrold": "cue scenes"},
+        "names.data: no claim has 'wrold' (did you mean 'world'?); allowed are world",
+    ),
+    "words that are no text": (
+        ["names", "data", "world"],
+        7,
+        "names.data.world: input should be a valid string, not 7",
+    ),
+    "words of an unknown kind": (
+        ["names", "methods"],
+        {"bridge": "the bridge"},
+        "names.methods: unknown key; allowed are arms, metrics, data",
     ),
     "built without a ledger": (
         ["ledger"],

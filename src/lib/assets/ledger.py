@@ -20,8 +20,8 @@ class Evaluated:
 
     `value` and `agrees` are None for a row that is not computable. `agrees` says
     whether the value meets the published one within the row's tolerance; `as_stated`
-    whether that fits the row's state: a reproduced row agrees, an explained one
-    does not.
+    whether that fits the row's state: a reproduced row agrees, as does a value of the
+    book's own with its record; an explained one does not.
     """
 
     row: LedgerRow
@@ -31,8 +31,8 @@ class Evaluated:
     @property
     def as_stated(self) -> bool:
         """Whether the outcome is the one that the row's state promises."""
-        expected = {"reproduced": True, "explained": False, "not computable": None}
-        return self.agrees is expected[self.row.state]
+        expected = {"explained": False, "not computable": None}
+        return self.agrees is expected.get(self.row.state, True)
 
 
 def evaluate(row: LedgerRow) -> Evaluated:

@@ -72,7 +72,11 @@ class Tolerance(_Strict):
 
 
 class LedgerRow(_Strict):
-    """One published value, and how the book computes it."""
+    """One published value, and how the book computes it.
+
+    State "own" is for a value of the book's own, which nobody published: `published`
+    then holds what the book counted once, and the computed value has to equal it.
+    """
 
     id: Label
     what: Text
@@ -84,7 +88,7 @@ class LedgerRow(_Strict):
         Annotated[str, Field(pattern=r"^lib(\.[A-Za-z_]\w*)+:[A-Za-z_]\w*$")] | None
     ) = None
     args: dict[str, Any] = {}
-    state: Literal["reproduced", "explained", "not computable"]
+    state: Literal["reproduced", "explained", "not computable", "own"]
     why: str = ""
 
     @model_validator(mode="after")
@@ -101,7 +105,7 @@ class LedgerRow(_Strict):
             (self.tolerance and self.tolerance.exact) or _numeric(self.published)
         ):
             raise ValueError("publishes no number, so its tolerance is `exact: true`")
-        if self.state != "reproduced" and not self.why.strip():
+        if self.state in ("explained", "not computable") and not self.why.strip():
             raise ValueError(f"is {self.state}, so it needs why")
         return self
 
@@ -118,7 +122,11 @@ class Difference(_Strict):
 
 
 class Claim(_Strict):
-    """A claim of the paper, written down before it is measured."""
+    """A claim of the paper, written down before it is measured, unless it says `later`.
+
+    `later: true` is for a comparison of stored numbers that was thought of after they
+    were seen; tables say so, and such a claim is not primary.
+    """
 
     id: Label
     statement: Text
@@ -128,6 +136,7 @@ class Claim(_Strict):
     baseline: Text
     margin: Annotated[float, Field(ge=0)] = 0.0
     primary: bool = False
+    later: bool = False
     data: Annotated[list[Label], Field(min_length=1)]
     seeds: Annotated[int, Field(ge=3)]
 
@@ -135,7 +144,36 @@ class Claim(_Strict):
     def _two_arms(self) -> "Claim":
         if self.method == self.baseline:
             raise ValueError("compares an arm with itself: method equals baseline")
+        if self.primary and self.later:
+            raise ValueError("is primary, so it cannot have been listed later")
         return self
+
+
+class Names(_Strict):
+    """Words for what the claims and `claims.json` call by a key.
+
+    They stand in sentences such as "On DATA, the METRIC is 0.93 for ARM": data and arms
+    without a preposition, metrics without an article.
+    """
+
+    arms: dict[str, Text] = {}
+    metrics: dict[str, Text] = {}
+    data: dict[str, Text] = {}
+
+    def arm(self, key: str) -> str:
+        """Return the words for an arm; the key itself if it has none."""
+        return self.arms.get(key, key)
+
+    def metric(self, key: str) -> str:
+        """Return the words for a metric; its key without underscores if it has none."""
+        return self.metrics.get(key, key.replace("_", " "))
+
+    def label(self, key: str) -> str:
+        """Return the words for data; data kept apart say which they belong to."""
+        base, _, apart = key.rpartition("-")
+        if key not in self.data and base in self.data:
+            return f"{self.data[base]} (other data, {apart})"
+        return self.data.get(key, key)
 
 
 class Budgets(_Strict):
@@ -167,6 +205,7 @@ class Paper(_Strict):
     ledger: list[LedgerRow] = []
     differences: list[Difference] = []
     claims: list[Claim] = []
+    names: Names = Names()
     budgets: Budgets | None = None
 
     @model_validator(mode="after")
@@ -180,7 +219,24 @@ class Paper(_Strict):
             raise ValueError(f"state '{self.state}' needs a ledger and budgets")
         if self.state == "complete" and not any(c.primary for c in self.claims):
             raise ValueError("state 'complete' needs a primary claim")
+        self._names_are_used()
         return self
+
+    def _names_are_used(self) -> None:
+        """Refuse words for a key that no claim has: it is a typo, or left over."""
+        used = {
+            "arms": {arm for c in self.claims for arm in (c.method, c.baseline)},
+            "metrics": {c.metric for c in self.claims},
+            "data": {label for c in self.claims for label in c.data},
+        }
+        for kind, keys in used.items():
+            for key in sorted(getattr(self.names, kind).keys() - keys):
+                near = difflib.get_close_matches(key, keys, n=1)
+                hint = f" (did you mean '{near[0]}'?)" if near else ""
+                raise ValueError(
+                    f"names.{kind}: no claim has '{key}'{hint}; "
+                    f"allowed are {', '.join(sorted(keys)) or 'none'}"
+                )
 
 
 class _Loader(yaml.SafeLoader):

@@ -13,9 +13,16 @@ from typing import Any
 
 from lib.assets import load_claims, load_paper
 from lib.assets.ledger import Evaluated, evaluate
-from lib.assets.schema import Claim, LedgerRow, Tolerance
+from lib.assets.schema import Claim, LedgerRow, Names, Tolerance
 
 MISSING = "–"
+BESIDE = 8
+"""Rows of a claims table that stand open below those of the primary claims."""
+FOLDED = 4
+"""The fewest rows that are worth folding away."""
+DIGITS = 3
+"""Digits of a number that comes from training; a next seed moves the fourth."""
+NO_NAMES = Names()
 
 
 @dataclass(frozen=True)
@@ -51,38 +58,78 @@ def _code(text: str) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a caption; the first cell of each row is its heading."""
+    """A table with a caption; the first cell of each row is its heading.
+
+    With `shown`, only so many rows stand open, and the others fold out below them.
+    """
 
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    shown: int | None = None
+
+    @property
+    def _open(self) -> int:
+        """How many rows stand open; all, where few would be left to fold away."""
+        count = len(self.rows)
+        few = self.shown is None or count - self.shown < FOLDED
+        return count if few else self.shown or 0
 
     def __repr__(self) -> str:
-        count = len(self.rows)
-        return f"{self.caption} ({count} row{'s' * (count != 1)})"
+        count, shown = len(self.rows), self._open
+        folded = f": {shown} shown, {count - shown} folded away" * (shown < count)
+        return f"{self.caption} ({count} row{'s' * (count != 1)}{folded})"
+
+    def _parts(self) -> list[tuple[str, tuple[tuple[Cell, ...], ...]]]:
+        """Return caption and rows of what stands open and of what is folded away."""
+        count, shown = len(self.rows), self._open
+        if shown == count:
+            return [(self.caption, self.rows)]
+        return [
+            (f"{self.caption}: {shown} of {count} rows", self.rows[:shown]),
+            (f"{self.caption}: the other {count - shown} rows", self.rows[shown:]),
+        ]
 
     def _repr_html_(self) -> str:
         """Return the table in a box of its own that scrolls sideways when narrow."""
+        first, *folded = (self._box(*part) for part in self._parts())
+        return first + "".join(
+            f'\n<details class="pb-fold">\n<summary>{self._summary()}</summary>\n'
+            f"{box}\n</details>"
+            for box in folded
+        )
+
+    def _summary(self) -> str:
+        return f"The other {len(self.rows) - self._open} rows of this table"
+
+    def _box(self, caption: str, rows: tuple[tuple[Cell, ...], ...]) -> str:
         head = "".join(f'<th scope="col">{escape(name)}</th>' for name in self.header)
         body = "\n".join(
             f'<tr><th scope="row">{first.html()}</th>'
             + "".join(f"<td>{cell.html()}</td>" for cell in rest)
             + "</tr>"
-            for first, *rest in self.rows
+            for first, *rest in rows
         )
         return (
-            f'<div class="pb-scroll" role="region" aria-label="{escape(self.caption)}" '
+            f'<div class="pb-scroll" role="region" aria-label="{escape(caption)}" '
             'tabindex="0" style="overflow-x: auto">\n'
             '<table class="pb-ledger" style="min-width: 40rem">\n'
-            f"<caption>{escape(self.caption)}</caption>\n"
+            f"<caption>{escape(caption)}</caption>\n"
             f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>"
         )
 
     def _repr_markdown_(self) -> str:
+        first, *folded = (self._lines(*part) for part in self._parts())
+        return first + "".join(
+            f"\n<details>\n<summary>{self._summary()}</summary>\n\n{text}\n</details>\n"
+            for text in folded
+        )
+
+    def _lines(self, caption: str, rows: tuple[tuple[Cell, ...], ...]) -> str:
         lines = [self.header, ["---"] * len(self.header)]
-        lines += [[cell.markdown() for cell in row] for row in self.rows]
+        lines += [[cell.markdown() for cell in row] for row in rows]
         table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-        return f"**{self.caption}**\n\n{table}\n"
+        return f"**{caption}**\n\n{table}\n"
 
 
 def ledger_table(slug: str, ids: Sequence[str] | None = None) -> Table:
@@ -115,9 +162,10 @@ def _ledger_row(result: Evaluated) -> tuple[Cell, ...]:
     row = result.row
     state = row.state if result.as_stated else f"stated as {row.state}, but it is not"
     kind = f"pb-state pb-state-{row.state.replace(' ', '-')}"
+    published = _with_unit(_published(row.published, row.tolerance), row)
     return (
         Cell(row.what),
-        Cell(_with_unit(_published(row.published, row.tolerance), row), row.source),
+        Cell(MISSING if row.state == "own" else published, row.source),
         Cell(_computed(result)),
         Cell(_tolerance(row.tolerance)),
         Cell(state, row.why, kind=kind),
@@ -130,12 +178,12 @@ def _with_unit(text: str, row: LedgerRow) -> str:
 
 def _published(value: Any, tolerance: Tolerance | None) -> str:
     if isinstance(value, list):
-        return "(" + ", ".join(_published(item, tolerance) for item in value) + ")"
+        return _listed([_published(item, tolerance) for item in value])
     if isinstance(value, bool | str):
         return str(value)
     if tolerance and tolerance.decimals is not None:
         return number(value, tolerance.decimals)
-    return number(value, 0) if isinstance(value, int) else str(value).replace("-", "−")
+    return number(value, 0) if isinstance(value, int) else _as_typed(value)
 
 
 def _computed(result: Evaluated) -> str:
@@ -147,10 +195,15 @@ def _computed(result: Evaluated) -> str:
     return _with_unit(_rounded(result.value, rule), row)
 
 
+def _listed(items: Sequence[str]) -> str:
+    """Join items in brackets; a single one stands alone."""
+    return items[0] if len(items) == 1 else "(" + ", ".join(items) + ")"
+
+
 def _rounded(value: Any, rule: Tolerance) -> str:
     """Write a value with the digits that the tolerance speaks about, and one more."""
     if isinstance(value, list):
-        return "(" + ", ".join(_rounded(item, rule) for item in value) + ")"
+        return _listed([_rounded(item, rule) for item in value])
     if isinstance(value, bool | str):
         return str(value)
     if isinstance(value, int):
@@ -159,7 +212,19 @@ def _rounded(value: Any, rule: Tolerance) -> str:
         return number(value, rule.decimals + 1)
     if rule.absolute:
         return number(value, max(0, math.ceil(-math.log10(rule.absolute))))
+    if rule.exact:
+        return _as_typed(value)
     return number(value, 3 - math.floor(math.log10(abs(value))) if value else 0)
+
+
+def _as_typed(value: float) -> str:
+    """Write a number as one would type it: 0.3, and 1e-4 for a small one."""
+    text = f"{value:.15g}" if not 0 < abs(value) < 1e-3 else f"{value:e}"
+    if "e" in text:
+        mantissa, _, exponent = text.partition("e")
+        mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+        text = f"{mantissa}e{int(exponent)}"
+    return "−" + text[1:] if text.startswith("-") else text
 
 
 def _tolerance(rule: Tolerance | None) -> str:
@@ -201,6 +266,9 @@ def differences_table(slug: str, link: Callable[[str], str] = "#{}".format) -> T
 def claims_table(slug: str, data: str | None = None) -> Table:
     """Return the claims of a paper with what was measured for each kind of data.
 
+    The primary claims come first. Of a long table, they and the next few rows stand
+    open; the others fold out.
+
     Args:
         slug: the paper.
         data: one kind of data, such as "world"; by default all.
@@ -213,23 +281,42 @@ def claims_table(slug: str, data: str | None = None) -> Table:
     if data is not None and data not in known:
         raise ValueError(f"data={data!r}; allowed are {', '.join(known) or 'none'}")
     measured = (load_claims(slug) or {"data": {}})["data"]
-    rows = []
-    for claim in paper.claims:
+    found = []
+    for claim in sorted(paper.claims, key=lambda claim: not claim.primary):
         labels = [*claim.data, *(set(measured) - set(claim.data))]
         for label in sorted(labels, key=lambda name: (name not in claim.data, name)):
             result = measured.get(label, {}).get("claims", {}).get(claim.id)
             wanted = data in (None, label)
             if wanted and (result or label in claim.data):
-                rows.append(claim_row(claim, label, result))
+                found.append((claim, label, result))
+    later = any(claim.later for claim, _, _ in found)
     return Table(
-        f"The claims of {paper.short}, listed before they were measured",
+        f"The claims of {paper.short}, listed before they were measured"
+        + ", except where a row says later" * later,
         ("Claim", "Data", "Seeds", "Method", "Baseline", "Difference", "Verdict"),
-        tuple(rows),
+        tuple(claim_row(*entry, paper.names) for entry in found),
+        shown=BESIDE + sum(claim.primary for claim, _, _ in found),
     )
 
 
+def judged(claim: Claim, result: dict[str, Any] | None) -> str:
+    """Return the verdict, or how far the seeds are: only all that were planned judge.
+
+    Args:
+        claim: as listed in `paper.yml`.
+        result: its entry in `claims.json`, None if it was not measured.
+    """
+    if result is None:
+        return "not measured yet"
+    n, planned = result["n"], claim.seeds
+    return result["verdict"] if n >= planned else f"{n} of {planned} seeds"
+
+
 def claim_row(
-    claim: Claim, label: str, result: dict[str, Any] | None
+    claim: Claim,
+    label: str,
+    result: dict[str, Any] | None,
+    names: Names = NO_NAMES,
 ) -> tuple[Cell, ...]:
     """Return one claim on one kind of data as a row of cells.
 
@@ -237,25 +324,27 @@ def claim_row(
         claim: as listed in `paper.yml`.
         label: which data.
         result: its entry in `claims.json`, None if it was not measured.
+        names: words for arms, metrics and data, those of `paper.yml`.
     """
     kind = "primary" if claim.primary else "secondary"
-    note = f"{kind}; {_words(claim.metric)}, {claim.better} is better"
-    head = Cell(claim.statement, note)
+    later = ", listed later" * claim.later
+    note = f"{kind}{later}; {names.metric(claim.metric)}, {claim.better} is better"
+    head, data = Cell(claim.statement, note), Cell(names.label(label))
+    word = judged(claim, result)
     if result is None:
         blank = Cell(MISSING)
-        verdict = Cell("not measured yet", kind="pb-verdict")
-        return head, Cell(label), Cell(f"0 of {claim.seeds}"), *[blank] * 3, verdict
-    digits = interval_digits(result["difference"])
-    low, high = (number(result["difference"][end], digits) for end in ("low", "high"))
-    word = result["verdict"]
+        verdict = Cell(word, kind="pb-verdict")
+        return head, data, Cell(f"0 of {claim.seeds}"), *[blank] * 3, verdict
+    mean, low, high = interval_texts(result["difference"])
+    kind = f" pb-verdict-{word.replace(' ', '-')}" * (word == result["verdict"])
     return (
         head,
-        Cell(label),
+        data,
         Cell(f"{result['n']} of {claim.seeds}"),
-        Cell(number(result["method"]["mean"], digits), claim.method),
-        Cell(number(result["baseline"]["mean"], digits), claim.baseline),
-        Cell(number(result["difference"]["mean"], digits), f"{low} to {high}"),
-        Cell(word, kind=f"pb-verdict pb-verdict-{word.replace(' ', '-')}"),
+        Cell(_mean(result, "method"), names.arm(claim.method)),
+        Cell(_mean(result, "baseline"), names.arm(claim.baseline)),
+        Cell(mean, f"{low} to {high}"),
+        Cell(word, kind=f"pb-verdict{kind}"),
     )
 
 
@@ -270,7 +359,8 @@ def verdict_sentence(slug: str, claim_id: str, label: str = "world") -> str:
     Raises:
         ValueError: for an unknown slug or claim.
     """
-    claims = {claim.id: claim for claim in load_paper(slug).claims}
+    paper = load_paper(slug)
+    claims = {claim.id: claim for claim in paper.claims}
     if claim_id not in claims:
         raise ValueError(
             f"claim_id: '{claim_id}' is no claim of {slug}; "
@@ -278,47 +368,92 @@ def verdict_sentence(slug: str, claim_id: str, label: str = "world") -> str:
         )
     measured = (load_claims(slug) or {"data": {}})["data"]
     result = measured.get(label, {}).get("claims", {}).get(claim_id)
-    return claim_sentence(claims[claim_id], label, result)
+    return claim_sentence(claims[claim_id], label, result, paper.names)
 
 
-def claim_sentence(claim: Claim, label: str, result: dict[str, Any] | None) -> str:
+def claim_sentence(
+    claim: Claim,
+    label: str,
+    result: dict[str, Any] | None,
+    names: Names = NO_NAMES,
+) -> str:
     """Say one result in words; the arguments are those of `claim_row`."""
+    data = names.label(label)
     if result is None:
-        return f"On {label}, this has not been measured yet."
-    digits = interval_digits(result["difference"])
-    mean, low, high = (
-        number(result["difference"][key], digits) for key in ("mean", "low", "high")
+        return f"On {data}, this has not been measured yet."
+    mean, low, high = interval_texts(result["difference"])
+    n, planned = result["n"], claim.seeds
+    over = f"{n} seeds" if n >= planned else f"{n} of the {planned} planned seeds"
+    where = (
+        f"The paired difference is {mean}; its 95 % interval, {low} to {high}, "
+        f"{_where(claim, result)}. Verdict: {result['verdict']}."
     )
-    method, baseline = (
-        number(result[arm]["mean"], digits) for arm in ("method", "baseline")
+    if n < planned:
+        where = (
+            f"The paired difference so far is {mean}, with a 95 % interval from {low} "
+            f"to {high}. No verdict before all {planned} seeds are in."
+        )
+    return (
+        f"On {data}, the {names.metric(claim.metric)} is {_mean(result, 'method')} for "
+        f"{names.arm(claim.method)} and {_mean(result, 'baseline')} for "
+        f"{names.arm(claim.baseline)}, over {over} ({claim.better} is better). {where}"
     )
+
+
+def _where(claim: Claim, result: dict[str, Any]) -> str:
     sign = -1 if claim.better == "lower" else 1
     margin = f"{sign * claim.margin:g}".replace("-", "−") if claim.margin else "0"
     sides = {"supported": sign, "not supported": -sign, "inconclusive": 0}
-    where = {
+    return {
         1: f"lies wholly above {margin}",
         -1: f"lies wholly below {margin}",
         0: f"does not lie wholly on one side of {margin}",
     }[sides[result["verdict"]]]
-    n, planned = result["n"], claim.seeds
-    over = f"{n} seeds" if n >= planned else f"{n} of the {planned} planned seeds"
-    return (
-        f"On {label}, {claim.method} has {method} and {claim.baseline} {baseline} in "
-        f"{_words(claim.metric)}, over {over} ({claim.better} is better). The paired "
-        f"difference is {mean}; its 95 % interval, {low} to {high}, {where}. "
-        f"Verdict: {result['verdict']}."
+
+
+def _mean(result: dict[str, Any], arm: str) -> str:
+    """Write the mean of an arm as fine as the difference, with at most three digits."""
+    return rounded(result[arm]["mean"], _decimals(result["difference"]))
+
+
+def interval_texts(interval: dict[str, float]) -> tuple[str, str, str]:
+    """Write mean and ends of an interval, all with the same decimals.
+
+    They show two digits of the half-width, but no number gets more than three digits.
+    """
+    digits = _decimals(interval)
+    mean, low, high = (
+        number(round(interval[key], digits), digits) for key in ("mean", "low", "high")
     )
+    return mean, low, high
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ")
+def _decimals(interval: dict[str, float]) -> int:
+    ends = [interval["low"], interval["high"]]
+    finest = min(map(_finest, [interval["mean"], *ends]))
+    digits = interval_digits(interval)
+    if ends[0] * ends[1] > 0:  # the verdict hangs on an end that must not become 0
+        digits = max(digits, _finest(min(ends, key=abs)) - DIGITS + 1)
+    return min(digits, finest)
+
+
+def rounded(value: float, decimals: int) -> str:
+    """Write a number from training with so many decimals, and at most three digits."""
+    digits = min(decimals, _finest(value))
+    return number(round(value, digits), digits)
+
+
+def _finest(value: float) -> int:
+    """Return the decimals that a number has at three digits; negative from 1,000 on."""
+    exponent = f"{value:.{DIGITS - 1}e}".partition("e")[2]  # that of 1.00 for 0.9996
+    return DIGITS - 1 - int(exponent) if value else DIGITS
 
 
 def interval_digits(interval: dict[str, float]) -> int:
     """Return the decimals that show two digits of an interval's half-width."""
     half = (interval["high"] - interval["low"]) / 2
     if not half:
-        return 3
+        return DIGITS
     return min(6, max(0, 1 - math.floor(math.log10(half))))
 
 

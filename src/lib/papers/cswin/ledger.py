@@ -206,6 +206,11 @@ def reach_disagreements(
     )
 
 
+def gain(method: float, baseline: float) -> float:
+    """Return by how much one entry of a table is above another."""
+    return method - baseline
+
+
 def dead_taps(variant: str = "T", stage: int = 0) -> list[int]:
     """Count the taps of LePE that get no gradient, in the vertical half and the other.
 
