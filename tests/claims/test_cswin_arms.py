@@ -77,11 +77,33 @@ def test_one_seed_of_dominoes(monkeypatch) -> None:
     claim.dominoes.cache_clear()
     arms = claim.run(0, "dominoes")["arms"]
     claim.dominoes.cache_clear()
-    assert set(arms) == {"none", "ape", "lepe"}
+    assert {"none", "lepe", "cpe", "rpe", "ape", "ape_sincos"} == set(arms)
     for found in arms.values():
         assert found.pop("drop") == found["order_12"] - found["order_24"]
         assert set(found) == {"order_8", "order_12", "order_16", "order_24"}
         assert all(0 <= share <= 1 for share in found.values())
+
+
+def test_only_the_random_table_starts_as_large_as_the_tokens(monkeypatch) -> None:
+    def spread(position: str) -> float:
+        started = []
+
+        def keep(net, data, steps):
+            tables = [p for n, p in net.named_parameters() if n.endswith(".table")]
+            started.extend(float(p.detach().std()) for p in tables)
+            return net.eval()
+
+        monkeypatch.setattr(claim, "fit", keep)
+        claim.order(position, 0)
+        return max(started)
+
+    monkeypatch.setattr(claim, "DOMINOES", 64)
+    monkeypatch.setattr(claim, "TEST", 16)
+    claim.dominoes.cache_clear()
+    assert 0.9 < spread("ape") < 1.1
+    assert 0.5 < spread("ape_sincos") < 0.9
+    assert 0.01 < spread("rpe") < 0.03
+    claim.dominoes.cache_clear()
 
 
 def test_no_position_encoding_has_fewer_steps_than_lepe() -> None:

@@ -182,7 +182,7 @@ def test_expected_accuracy_of_nothing_and_everything():
 def test_refuse():
     with pytest.raises(ValueError, match="depth=0; allowed are 1 and more"):
         reach_by_masks("full", (2, 2), 0)
-    with pytest.raises(ValueError, match="kind='round'; allowed are cross_shaped"):
+    with pytest.raises(ValueError, match="attention='round'; allowed are cross_shaped"):
         sees("round", (2, 2), 1)
     with pytest.raises(ValueError, match="position='gps'; allowed are none"):
         sees("full", (2, 2), 1, position="gps")
