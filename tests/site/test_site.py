@@ -194,6 +194,23 @@ def test_menus_open_on_a_narrow_screen(context: BrowserContext, address: str) ->
     page.close()
 
 
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_no_text_shines_through_the_bar_at_the_top(
+    context: BrowserContext, address: str, mode: str
+) -> None:
+    page, faults = checks.watched_page(context, address)
+    set_screen(page, address, 1280, mode)
+    page.goto(address + "book/notation.html")
+    page.evaluate("window.scrollTo(0, 400)")
+    bar, paper = (
+        page.eval_on_selector(part, "e => getComputedStyle(e).backgroundColor")
+        for part in (".bd-header-article", "body")
+    )
+    assert bar == paper != "rgba(0, 0, 0, 0)"
+    assert not faults
+    page.close()
+
+
 def test_the_hub_page_makes_a_link_and_remembers_the_hub(
     context: BrowserContext, address: str, root: Path
 ) -> None:
