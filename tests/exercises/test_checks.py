@@ -52,6 +52,17 @@ def test_a_check_prints_one_line_and_never_raises(answer, line, capsys) -> None:
     assert bool(result.hint) != result.passed
 
 
+def test_a_check_may_say_what_was_earned() -> None:
+    @check(points=5)
+    def check_sign(answer) -> int:
+        if answer < 0:
+            raise Wrong("it is below 0")
+        return 5 if answer else 3
+
+    earned = [check_sign(answer).points for answer in (-1, 0, 1)]
+    assert earned == [0, 3, 5]
+
+
 def test_an_interruption_is_not_swallowed() -> None:
     def interrupted(x):
         raise KeyboardInterrupt

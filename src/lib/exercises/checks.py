@@ -46,22 +46,23 @@ class Result:
         """Show nothing at the end of a cell: the check has printed its line."""
 
 
-def check(points: int) -> Callable[[Callable[P, None]], Callable[P, Result]]:
+def check(points: int) -> Callable[[Callable[P, int | None]], Callable[P, Result]]:
     """Make a check of a function that raises `Wrong` for a wrong answer.
 
     The check never raises for a wrong answer: an error inside the answer becomes a
     hint as well. It prints the result in one line and returns it.
 
     Args:
-        points: what a right answer earns, at least 1.
+        points: what a right answer earns, at least 1, unless the function returns how
+            many of them this one has earned.
     """
 
-    def decorate(examine: Callable[P, None]) -> Callable[P, Result]:
+    def decorate(examine: Callable[P, int | None]) -> Callable[P, Result]:
         @functools.wraps(examine)
         def checked(*args: P.args, **kwargs: P.kwargs) -> Result:
             try:
-                examine(*args, **kwargs)
-                result = Result(True, points, "")
+                earned = examine(*args, **kwargs)
+                result = Result(True, points if earned is None else earned, "")
             except Wrong as wrong:
                 result = Result(False, 0, str(wrong))
             except Exception as error:  # of whatever kind: it is the answer's

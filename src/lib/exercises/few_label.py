@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lib.assets import load_claims
-from lib.exercises.checks import Result, Wrong, answered, check, compare, seeded
+from lib.exercises.checks import Wrong, answered, check, compare, seeded
 from lib.layers.contrast import info_nce
 from lib.metrics import Interval, paired_interval, t_interval, verdict
 from lib.papers.few_label.clustering import lloyd
@@ -845,34 +845,21 @@ POINTS = {"supported": 5, "inconclusive": 3}
 """What an entry earns that is ahead of the best rule, and one that is level with it."""
 
 
-def check_choice(entry: Entry) -> Result:
+@check(points=POINTS["supported"])
+def check_choice(entry: Entry) -> int:
     """Check that an entry keeps the rules; being ahead earns more than being level.
 
     Args:
         entry: called as `entry(features, budget, generator)`; gives the rows to label.
     """
-    standing, trouble = None, None
-    try:
-        standing = _fair_standing(entry)
-    except Exception as error:  # handed on to `check`, which makes a hint of it
-        trouble = error
-    found = "inconclusive" if standing is None else verdict(standing.ahead)
-
-    @check(points=POINTS.get(found, 0))
-    def examine() -> None:
-        if trouble is not None:
-            raise trouble
-        if found not in POINTS:
-            raise Wrong(str(standing))
-        print(standing)
-
-    return examine()
-
-
-def _fair_standing(entry: Entry) -> Standing:
     seed = SEEDS["shown"][0]
     (x, _), _ = made_features(seed, SPREAD["shown"])
     first, again = (chosen(entry, x, seed, outside) for outside in (1, 2))
     if not torch.equal(first, again):
         raise Wrong("equal generators must give equal rows: draw from it alone")
-    return compete(entry)
+    standing = compete(entry)
+    found = verdict(standing.ahead)
+    if found not in POINTS:
+        raise Wrong(str(standing))
+    print(standing)
+    return POINTS[found]
